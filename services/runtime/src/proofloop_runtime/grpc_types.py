@@ -1,0 +1,21 @@
+"""gRPC's classes with the type parameters that grpc-stubs gives them and grpcio itself does not have."""
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+if TYPE_CHECKING:
+    RpcMethodHandler = grpc.RpcMethodHandler[Any, Any]
+    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+    ServicerContext = grpc.aio.ServicerContext[Any, Any]
+    StreamUnaryClientInterceptor = grpc.aio.StreamUnaryClientInterceptor[Any, Any]
+    UnaryStreamClientInterceptor = grpc.aio.UnaryStreamClientInterceptor[Any, Any]
+    UnaryUnaryClientInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
+else:
+    RpcMethodHandler = grpc.RpcMethodHandler
+    ServerInterceptor = grpc.aio.ServerInterceptor
+    ServicerContext = grpc.aio.ServicerContext
+    StreamUnaryClientInterceptor = grpc.aio.StreamUnaryClientInterceptor
+    UnaryStreamClientInterceptor = grpc.aio.UnaryStreamClientInterceptor
+    UnaryUnaryClientInterceptor = grpc.aio.UnaryUnaryClientInterceptor

@@ -1,0 +1,87 @@
+"""What every message must be, whatever its contract says: text that a database can hold, times that exist."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from proofloop_runtime.errors import FieldViolation
+
+_TIMES = frozenset({Timestamp.DESCRIPTOR.full_name, Duration.DESCRIPTOR.full_name})
+
+
+def violations(message: Message) -> list[FieldViolation]:
+    """Return what is wrong with a message, by the path of the field."""
+    found = [FieldViolation(path, "is not a possible time") for path in _impossible_times(message)]
+    # Length prefixes and numbers may be zero bytes too, so this only says where it is worth looking.
+    if b"\0" in message.SerializeToString():
+        found += [FieldViolation(path, "must not contain U+0000") for path in _nul_texts(message, "")]
+    return found
+
+
+def _impossible_times(message: Message, prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for field, singular in _leads_to_time(message.DESCRIPTOR):
+        # Most messages leave most times out, which should cost them nothing.
+        if not singular:
+            items = list(_items(message, field, prefix))
+        elif message.HasField(field.name):
+            items = [(f"{prefix}{field.name}", getattr(message, field.name))]
+        else:
+            continue
+        for path, item in items:
+            if isinstance(item, Timestamp | Duration):
+                if not _is_possible(item):
+                    found.append(path)
+            elif isinstance(item, Message):  # and not the key of a map
+                found += _impossible_times(item, f"{path}.")
+    return found
+
+
+def _is_possible(time: Timestamp | Duration) -> bool:
+    # The JSON form is where protobuf itself holds both to the ranges of their specification.
+    try:
+        time.ToJsonString()
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _leads_to_time(descriptor: Descriptor) -> tuple[tuple[FieldDescriptor, bool], ...]:
+    """Return the fields of a message that are times or hold some, and whether they are single messages."""
+    return tuple((field, not field.is_repeated) for field in descriptor.fields if _holds_time(field, frozenset()))
+
+
+def _holds_time(field: FieldDescriptor, seen: frozenset[str]) -> bool:
+    held = field.message_type
+    if held is None or held.full_name in seen:
+        return False
+    return held.full_name in _TIMES or any(_holds_time(inner, seen | {held.full_name}) for inner in held.fields)
+
+
+def _nul_texts(message: Message, prefix: str) -> Iterator[str]:
+    for field, _ in message.ListFields():
+        for path, item in _items(message, field, prefix):
+            if isinstance(item, Message):
+                yield from _nul_texts(item, f"{path}.")
+            elif isinstance(item, str) and "\0" in item:
+                yield path
+
+
+def _items(message: Message, field: FieldDescriptor, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a field holds: itself, each element of a list, each key and value of a map."""
+    path = f"{prefix}{field.name}"
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        for key, value in getattr(message, field.name).items():
+            yield path, key
+            yield f"{path}[{key}]", value
+    elif field.is_repeated:
+        for index, value in enumerate(getattr(message, field.name)):
+            yield f"{path}[{index}]", value
+    elif field.message_type is None or message.HasField(field.name):
+        yield path, getattr(message, field.name)

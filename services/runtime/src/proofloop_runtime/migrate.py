@@ -1,0 +1,99 @@
+"""Schema migrations: run by `proofloop migrate` as the owner, never by a service."""
+
+import asyncio
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import asyncpg
+import sqlalchemy as sa
+import typer
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
+
+_LOCK = 0x70726F6F660000
+
+
+_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+def _alembic() -> asyncio.Lock:
+    """Return the lock of the running loop: Alembic keeps the migration under way in module-wide variables."""
+    return _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+def _config(package: str) -> Config:
+    root = import_module(package).__file__
+    if root is None:
+        raise ValueError(f"{package} has no folder")
+    config = Config()
+    config.set_main_option("script_location", str(Path(root).parent / "migrations"))
+    return config
+
+
+def head_revision(package: str) -> str | None:
+    """Return the revision that the code of a service expects."""
+    return ScriptDirectory.from_config(_config(package)).get_current_head()
+
+
+def is_recent_enough(package: str, revision: str | None) -> bool:
+    """Tell whether the code of a service can work with a schema.
+
+    A revision that the code does not know is a later one: while a release rolls out, the migration is first.
+    """
+    if revision is None:
+        return False
+    known = {script.revision for script in ScriptDirectory.from_config(_config(package)).walk_revisions()}
+    return revision not in known or revision == head_revision(package)
+
+
+async def migrate(package: str, owner_url: str, application_role: str) -> None:
+    """Bring a service's schema to the head revision, one migrator at a time.
+
+    Args:
+        package: The service's Python package.
+        owner_url: `postgresql://…` as the owner of the schema.
+        application_role: The role that gets its privileges on the tables.
+    """
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(owner_url))
+    config = _config(package)
+    config.attributes["application_role"] = application_role
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            await connection.commit()
+
+            def upgrade(sync_connection: sa.Connection) -> None:
+                config.attributes["connection"] = sync_connection
+                command.upgrade(config, "head")
+
+            async with _alembic():
+                await connection.run_sync(upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def main(
+    services: Annotated[list[str] | None, typer.Argument(help="Services to migrate; default: all four.")] = None,
+) -> None:
+    """Bring the schema of services to what their code expects.
+
+    Reads <SERVICE>_MIGRATION_DATABASE_URL (the owner) and <SERVICE>_DATABASE_URL (its user gets the privileges).
+    """
+    for service in services or ["audit", "prompts", "packets", "exports"]:
+        prefix = service.upper()
+        try:
+            owner_url = os.environ[f"{prefix}_MIGRATION_DATABASE_URL"]
+            application_url = os.environ[f"{prefix}_DATABASE_URL"]
+        except KeyError as error:
+            typer.echo(f"proofloop migrate: {error.args[0]} is not set", err=True)
+            raise typer.Exit(2) from error
+        role = urlsplit(application_url).username or ""
+        asyncio.run(migrate(f"proofloop_{service}", owner_url, role))
+        typer.echo(f"{service}: schema at {head_revision(f'proofloop_{service}')}")
