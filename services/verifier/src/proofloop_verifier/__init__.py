@@ -1,0 +1,1 @@
+"""Check a Proofloop packet or audit log offline; no server code."""
