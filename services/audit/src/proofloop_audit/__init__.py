@@ -1,0 +1,1 @@
+"""An audit log nobody can quietly rewrite."""

@@ -1,0 +1,55 @@
+"""Wires the audit service."""
+
+from proofloop.audit.v1 import error_reason_pb2, log_service_pb2
+from proofloop.audit.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
+from proofloop_runtime.database import DEPENDENCY, is_unavailable
+from proofloop_runtime.messaging import Consumer
+from proofloop_runtime.ports import FileKeyStore
+from proofloop_runtime.server import Application, Components, Runtime, Servicer
+
+from proofloop_audit.events import CONSUMER, EventLog
+from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
+from proofloop_audit.log.sealing import Sealer
+from proofloop_audit.log.sequencer import Sequencer
+from proofloop_audit.log.servicer import LogServicer
+from proofloop_audit.settings import AuditSettings
+
+
+async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
+    """Return what the audit service consists of."""
+    keys = FileKeyStore.load(settings.master_key, runtime.randomness)
+    sealer = Sealer(runtime.database, keys, runtime.randomness)
+    sequencer = Sequencer(
+        runtime.database,
+        runtime.breakers.get(DEPENDENCY, is_unavailable),
+        settings.tenants,
+        runtime.clock,
+        settings.queue,
+        settings.linger,
+    )
+    signer = CheckpointSigner(
+        runtime.database,
+        settings.log_domain,
+        load_signing_key(settings.log_key),
+        settings.tenants,
+        runtime.clock,
+        settings.checkpoint_every,
+    )
+    log = LogServicer(runtime.database, sealer, sequencer, signer, runtime.clock, settings.future_skew)
+    events = EventLog(sealer, sequencer, settings.tenants)
+    return Components(
+        servicers=[
+            Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log)
+        ],
+        consumers=[Consumer(CONSUMER, events.handle)],
+        workers=[sequencer.run, signer.run],
+    )
+
+
+application = Application(
+    name="audit",
+    package="proofloop_audit",
+    settings=AuditSettings,
+    reasons=error_reason_pb2.ErrorReason.DESCRIPTOR,
+    bootstrap=bootstrap,
+)

@@ -1,0 +1,1 @@
+"""The log: one append-only Merkle tree per tenant."""

@@ -1,0 +1,144 @@
+"""LogService: the edge between the contract and the log."""
+
+from datetime import UTC, timedelta
+
+from proofloop.audit.v1 import log_pb2
+from proofloop.audit.v1 import log_service_pb2 as contract
+from proofloop.audit.v1.log_service_pb2_grpc import LogServiceServicer
+from proofloop_runtime import paging
+from proofloop_runtime.call import current
+from proofloop_runtime.database import Database
+from proofloop_runtime.grpc_types import ServicerContext
+from proofloop_runtime.ports import Clock
+
+from proofloop_audit.log import conversion, handlers
+from proofloop_audit.log.checkpoints import CheckpointSigner
+from proofloop_audit.log.domain import Draft, EntryFilter, check_details, check_event_time
+from proofloop_audit.log.sealing import Sealer
+from proofloop_audit.log.sequencer import Sequencer
+
+
+class LogServicer(LogServiceServicer):
+    """Serves the log."""
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        sequencer: Sequencer,
+        signer: CheckpointSigner,
+        clock: Clock,
+        future_skew: timedelta,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._sequencer = sequencer
+        self._signer = signer
+        self._clock = clock
+        self._future_skew = future_skew
+
+    async def AppendEntry(
+        self, request: contract.AppendEntryRequest, context: ServicerContext
+    ) -> contract.AppendEntryResponse:
+        """See the contract."""
+        draft = self._draft(request, "draft")
+        receipts = await handlers.append([draft], sealer=self._sealer, sequencer=self._sequencer)
+        return contract.AppendEntryResponse(receipt=conversion.from_receipt(receipts[0]))
+
+    async def AppendEntries(
+        self, request: contract.AppendEntriesRequest, context: ServicerContext
+    ) -> contract.AppendEntriesResponse:
+        """See the contract."""
+        drafts = [self._draft(entry, f"entries[{number}].draft") for number, entry in enumerate(request.entries)]
+        receipts = await handlers.append(drafts, sealer=self._sealer, sequencer=self._sequencer)
+        return contract.AppendEntriesResponse(receipts=map(conversion.from_receipt, receipts))
+
+    async def GetEntry(self, request: contract.GetEntryRequest, context: ServicerContext) -> contract.GetEntryResponse:
+        """See the contract."""
+        entry = await handlers.get_entry(
+            request.entry_id,
+            tenant=current().caller.tenant,
+            max_wait=request.max_wait.ToTimedelta(),
+            database=self._database,
+            sealer=self._sealer,
+            sequencer=self._sequencer,
+        )
+        return contract.GetEntryResponse(entry=conversion.from_entry(entry))
+
+    async def ListEntries(
+        self, request: contract.ListEntriesRequest, context: ServicerContext
+    ) -> contract.ListEntriesResponse:
+        """See the contract."""
+        position = paging.decode(request)
+        limit = paging.size(request)
+        entries = await handlers.list_entries(
+            _filter(request),
+            tenant=current().caller.tenant,
+            newest_first=request.order == contract.ListEntriesRequest.ORDER_NEWEST_FIRST,
+            after=None if position is None else paging.integer(position),
+            limit=limit + 1,
+            database=self._database,
+            sealer=self._sealer,
+        )
+        response = contract.ListEntriesResponse(entries=map(conversion.from_entry, entries[:limit]))
+        if len(entries) > limit:
+            response.next_page_token = paging.encode(request, [entries[limit - 1].index])
+        return response
+
+    async def GetCheckpoint(
+        self, request: contract.GetCheckpointRequest, context: ServicerContext
+    ) -> contract.GetCheckpointResponse:
+        """See the contract."""
+        async with self._database.transaction() as unit:
+            checkpoint = await self._signer.newest(unit)
+        tenant = current().caller.tenant
+        return contract.GetCheckpointResponse(
+            checkpoint=log_pb2.Checkpoint(
+                origin=self._signer.origin(tenant),
+                tree_size=checkpoint.size,
+                root_hash=checkpoint.root,
+                note=checkpoint.note,
+                verifier_key=self._signer.verifier_key(tenant),
+                sign_time=conversion.timestamp(checkpoint.sign_time),
+            )
+        )
+
+    async def GetInclusionProof(
+        self, request: contract.GetInclusionProofRequest, context: ServicerContext
+    ) -> contract.GetInclusionProofResponse:
+        """See the contract."""
+        async with self._database.transaction() as unit:
+            row, size, hashes = await handlers.inclusion_proof(
+                unit, entry_id=request.entry_id, tree_size=request.tree_size
+            )
+        return contract.GetInclusionProofResponse(
+            proof=log_pb2.InclusionProof(index=row.index, tree_size=size, leaf_hash=row.leaf_hash, hashes=hashes)
+        )
+
+    async def GetConsistencyProof(
+        self, request: contract.GetConsistencyProofRequest, context: ServicerContext
+    ) -> contract.GetConsistencyProofResponse:
+        """See the contract."""
+        async with self._database.transaction() as unit:
+            size, hashes = await handlers.consistency_proof(unit, from_size=request.from_size, to_size=request.to_size)
+        return contract.GetConsistencyProofResponse(
+            proof=log_pb2.ConsistencyProof(from_size=request.from_size, to_size=size, hashes=hashes)
+        )
+
+    def _draft(self, request: contract.AppendEntryRequest, field: str) -> Draft:
+        draft = conversion.to_draft(request.request_id, request.draft, current())
+        check_event_time(draft.event_time, self._clock.now(), self._future_skew, f"{field}.event_time")
+        check_details(draft.details, f"{field}.details_json")
+        return draft
+
+
+def _filter(request: contract.ListEntriesRequest) -> EntryFilter:
+    return EntryFilter(
+        claim_id=request.claim_id or None,
+        entity_type=request.entity_type or None,
+        entity_id=request.entity_id or None,
+        actor_id=request.actor_id or None,
+        action=request.action or None,
+        start_time=request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
+        end_time=request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
+    )

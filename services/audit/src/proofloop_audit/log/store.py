@@ -1,0 +1,277 @@
+"""Tables and SQL of the log. Every statement runs in a transaction that sees one tenant's rows."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from proofloop_runtime.database import UnitOfWork
+from proofloop_verifier import merkle
+from proofloop_verifier.merkle import Subtree
+from sqlalchemy.dialects import postgresql as pg
+
+from proofloop_audit.log.domain import EntryFilter
+
+metadata = sa.MetaData()
+
+log_head = sa.Table(
+    "log_head",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("roots", sa.LargeBinary, nullable=False),
+    sa.Column("append_time", sa.DateTime(timezone=True), nullable=False),
+)
+"""Size of each log, the roots of the perfect subtrees it consists of, and the time of its last append."""
+
+log_entry = sa.Table(
+    "log_entry",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("index", sa.BigInteger, primary_key=True),
+    sa.Column("entry_id", pg.UUID(as_uuid=False), nullable=False),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("leaf", sa.LargeBinary, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.Column("append_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("claim_id", pg.UUID(as_uuid=False)),
+    sa.Column("entity_type", sa.Text, nullable=False),
+    sa.Column("entity_id", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("pseudonym", sa.Text, nullable=False),
+    sa.Column("sealed_part", sa.LargeBinary, nullable=False),
+)
+"""The entries: the leaf is the truth, what stands beside it serves search; personal parts are sealed."""
+
+log_claim = sa.Table(
+    "log_claim",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("claim_id", pg.UUID(as_uuid=False), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+)
+"""Number of entries of each claim, and the leaf hash of its last one: where its chain goes on."""
+
+log_subtree = sa.Table(
+    "log_subtree",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("level", sa.SmallInteger, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+)
+"""Roots of the perfect subtrees over 256, 256², … entries (level 8, 16, …), so that a proof needs O(log n) reads."""
+
+log_checkpoint = sa.Table(
+    "log_checkpoint",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("sign_time", sa.DateTime(timezone=True), nullable=False),
+)
+"""Every checkpoint that was ever signed."""
+
+subject = sa.Table(
+    "subject",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("blind_index", sa.LargeBinary, primary_key=True),
+    sa.Column("pseudonym", sa.Text, nullable=False),
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+)
+"""Data subjects: found by a keyed hash of their id, named in leaves by a pseudonym. Erasure removes the row."""
+
+TILE_LEVELS = 8
+"""Levels between stored subtree roots; C2SP tlog-tiles has tiles of the same height."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """A data subject as stored."""
+
+    pseudonym: str
+    wrapped_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An entry as stored."""
+
+    index: int
+    entry_id: str
+    leaf: bytes
+    leaf_hash: bytes
+    pseudonym: str
+    sealed_part: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A checkpoint as stored."""
+
+    size: int
+    root: bytes
+    note: str
+    sign_time: datetime
+
+
+async def select_subject(unit: UnitOfWork, blind_index: bytes) -> SubjectRow | None:
+    """Return the subject with this blind index."""
+    found = sa.select(subject).where(subject.c.tenant == unit.tenant, subject.c.blind_index == blind_index)
+    row = (await unit.execute(found)).one_or_none()
+    return SubjectRow(row.pseudonym, row.wrapped_key) if row else None
+
+
+async def insert_subject(unit: UnitOfWork, blind_index: bytes, fresh: SubjectRow) -> None:
+    """Store a subject unless another transaction was first; waits for one that is about to."""
+    await unit.execute(
+        pg.insert(subject)
+        .values(
+            tenant=unit.tenant,
+            blind_index=blind_index,
+            pseudonym=fresh.pseudonym,
+            wrapped_key=fresh.wrapped_key,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def select_subjects_by_pseudonym(unit: UnitOfWork, pseudonyms: Collection[str]) -> list[SubjectRow]:
+    """Return those of the subjects that are not erased."""
+    found = sa.select(subject).where(subject.c.tenant == unit.tenant, subject.c.pseudonym.in_(pseudonyms))
+    return [SubjectRow(row.pseudonym, row.wrapped_key) for row in await unit.execute(found)]
+
+
+async def select_size(unit: UnitOfWork) -> int:
+    """Return the number of entries of the tenant's log."""
+    size = await unit.execute(sa.select(log_head.c.size).where(log_head.c.tenant == unit.tenant))
+    return size.scalar_one_or_none() or 0
+
+
+async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:
+    """Return the entry with this id."""
+    found = _ENTRIES.where(log_entry.c.tenant == unit.tenant, log_entry.c.entry_id == entry_id)
+    row = (await unit.execute(found)).mappings().one_or_none()
+    return EntryRow(**row) if row else None
+
+
+async def select_entries(
+    unit: UnitOfWork,
+    wanted: EntryFilter,
+    pseudonyms: Sequence[str] | None,
+    *,
+    newest_first: bool,
+    after: int | None,
+    limit: int,
+) -> list[EntryRow]:
+    """Return entries that match every condition, by index.
+
+    Args:
+        unit: The transaction.
+        wanted: Conditions; its actor is given as `pseudonyms`.
+        pseudonyms: Pseudonyms of the actor; None: of any.
+        newest_first: Descending.
+        after: The index that the page before ended with.
+        limit: Most entries.
+    """
+    entry = log_entry.c
+    conditions = [entry.tenant == unit.tenant]
+    for column, value in (
+        (entry.claim_id, wanted.claim_id),
+        (entry.entity_type, wanted.entity_type),
+        (entry.entity_id, wanted.entity_id),
+        (entry.action, wanted.action),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if pseudonyms is not None:
+        conditions.append(entry.pseudonym.in_(pseudonyms))
+    if wanted.start_time is not None:
+        conditions.append(entry.append_time >= wanted.start_time)
+    if wanted.end_time is not None:
+        conditions.append(entry.append_time < wanted.end_time)
+    if after is not None:
+        conditions.append(entry.index < after if newest_first else entry.index > after)
+    order = entry.index.desc() if newest_first else entry.index.asc()
+    rows = await unit.execute(_ENTRIES.where(*conditions).order_by(order).limit(limit))
+    return [EntryRow(**row) for row in rows.mappings()]
+
+
+async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
+    """Return the roots of perfect subtrees, each folded from at most 128 stored hashes."""
+    wanted = list(subtrees)
+    by_level: dict[int, list[Subtree]] = {}
+    for tree in wanted:
+        by_level.setdefault(tree.level - tree.level % TILE_LEVELS, []).append(tree)
+    roots: dict[Subtree, bytes] = {}
+    for level, trees in by_level.items():
+        spans = [(tree.position << tree.level - level, tree.position + 1 << tree.level - level) for tree in trees]
+        hashes = await _select_hashes(unit, level, spans)
+        for tree, (begin, end) in zip(trees, spans, strict=True):
+            roots[tree] = merkle.root_of([hashes[position] for position in range(begin, end)])
+    return roots
+
+
+async def select_checkpoint(unit: UnitOfWork) -> CheckpointRow | None:
+    """Return the newest checkpoint of the tenant's log."""
+    newest = (
+        sa.select(log_checkpoint)
+        .where(log_checkpoint.c.tenant == unit.tenant)
+        .order_by(log_checkpoint.c.size.desc())
+        .limit(1)
+    )
+    row = (await unit.execute(newest)).one_or_none()
+    return CheckpointRow(row.size, row.root, row.note, row.sign_time) if row else None
+
+
+async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None:
+    """Store a checkpoint; another replica may have signed the same size, with the same root."""
+    await unit.execute(
+        pg.insert(log_checkpoint)
+        .values(
+            tenant=unit.tenant,
+            size=checkpoint.size,
+            root=checkpoint.root,
+            note=checkpoint.note,
+            sign_time=checkpoint.sign_time,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+_ENTRIES = sa.select(
+    log_entry.c.index,
+    log_entry.c.entry_id,
+    log_entry.c.leaf,
+    log_entry.c.leaf_hash,
+    log_entry.c.pseudonym,
+    log_entry.c.sealed_part,
+)
+
+_LEAF_HASHES = sa.text("""
+    SELECT e.index AS position, e.leaf_hash AS hash
+    FROM unnest(CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS span (first, past)
+    JOIN log_entry e ON e.tenant = :tenant AND e.index >= span.first AND e.index < span.past
+""")
+
+_SUBTREE_ROOTS = sa.text("""
+    SELECT s.position, s.root AS hash
+    FROM unnest(CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS span (first, past)
+    JOIN log_subtree s
+        ON s.tenant = :tenant AND s.level = :level AND s.position >= span.first AND s.position < span.past
+""")
+
+
+async def _select_hashes(unit: UnitOfWork, level: int, spans: Sequence[tuple[int, int]]) -> dict[int, bytes]:
+    """Return the stored hashes of a level by position."""
+    begins, ends = zip(*spans, strict=True)
+    parameters: dict[str, Any] = {"tenant": unit.tenant, "begins": list(begins), "ends": list(ends)}
+    if level == 0:
+        rows = await unit.execute(_LEAF_HASHES, parameters)
+    else:
+        rows = await unit.execute(_SUBTREE_ROOTS, parameters | {"level": level})
+    return {row.position: row.hash for row in rows}

@@ -1,0 +1,212 @@
+"""Writes batches to one tenant's log: one statement and one round trip, commit included.
+
+The statement moves the head of the log from the size we believe in to the next, and writes entries, claim chains and
+subtree roots only if the head was there. If another replica moved it meanwhile, nothing is written; done again under a
+lock on the head, the batch makes progress whatever the others do.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+from proofloop_runtime import telemetry as spans
+from proofloop_runtime.database import DEPENDENCY, Database
+from proofloop_runtime.ports import Clock
+from proofloop_verifier.merkle import CompactRange
+
+from proofloop_audit import telemetry
+from proofloop_audit.log.batch import Batch, Chain, Head
+from proofloop_audit.log.domain import Receipt
+from proofloop_audit.log.sealing import Sealed
+
+_CHUNK = 100
+"""Leaves that are built before the event loop gets its turn."""
+_CHAINS_REMEMBERED = 10_000
+_BEGINNING = datetime.fromtimestamp(0, UTC)
+
+
+class Known(NamedTuple):
+    """An entry that the log holds, and the fingerprint that tells a repetition from another entry."""
+
+    fingerprint: bytes
+    receipt: Receipt
+
+
+class LogWriter:
+    """Appends to one tenant's log on a connection of its own, for one task at a time.
+
+    What it believes of the log is right until another replica appends; every write checks it.
+    """
+
+    def __init__(self, tenant: str, database: Database, clock: Clock) -> None:
+        self._tenant = tenant
+        self._database = database
+        self._clock = clock
+        self._connection: asyncpg.Connection | None = None
+        self._head: Head | None = None
+        self._chains: OrderedDict[str, Chain] = OrderedDict()
+
+    async def append(self, entries: Sequence[Sealed], *, locked: bool) -> dict[str, Known]:
+        """Append all entries, if none of them is in the log and the head is where we believe it.
+
+        Args:
+            entries: With ids that differ.
+            locked: Lock the head first, so that it cannot be elsewhere.
+
+        Returns:
+            The entries, by id. If some were in the log already, only those; if the head had moved, none. Then nothing
+            was written.
+        """
+        connection = await self._connected()
+        attributes: dict[str, AttributeValue] = {
+            telemetry.ENTRY_COUNT: len(entries),
+            spans.TENANT: self._tenant,
+            spans.DB_SYSTEM: DEPENDENCY,
+        }
+        try:
+            with spans.span(telemetry.APPEND_SPAN, SpanKind.CLIENT, attributes):
+                if not locked and self._head is not None:
+                    return await self._write(connection, self._head, entries)
+                async with connection.transaction():
+                    return await self._write(connection, await self._lock_head(connection), entries)
+        except asyncpg.UniqueViolationError:
+            return await self._select_known(connection, [entry.draft.entry_id for entry in entries])
+
+    def disconnect(self) -> None:
+        """Forget what we believe: after an error nobody knows what became of the batch."""
+        self._forget()
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _write(self, connection: asyncpg.Connection, head: Head, entries: Sequence[Sealed]) -> dict[str, Known]:
+        await self._load_chains(connection, entries)
+        batch = Batch(head, self._chains, self._clock.now())
+        for number, entry in enumerate(entries):
+            if number and number % _CHUNK == 0:
+                await asyncio.sleep(0)
+            batch.add(entry)
+        after, subtrees = batch.grow()
+        moved = await connection.fetchval(
+            _APPEND,
+            self._tenant,
+            head.range.size,
+            after.range.size,
+            after.range.to_bytes(),
+            after.append_time,
+            *_entry_columns(batch),
+            list(batch.chains),
+            [chain.size for chain in batch.chains.values()],
+            [chain.leaf_hash for chain in batch.chains.values()],
+            [subtree.level for subtree, _ in subtrees],
+            [subtree.position for subtree, _ in subtrees],
+            [root for _, root in subtrees],
+        )
+        if not moved:
+            return {}
+        telemetry.batch_size.record(len(entries))
+        self._head = after
+        self._chains.update(batch.chains)
+        while len(self._chains) > _CHAINS_REMEMBERED:
+            self._chains.popitem(last=False)
+        return {placed.receipt.entry_id: Known(placed.entry.fingerprint, placed.receipt) for placed in batch.entries}
+
+    async def _load_chains(self, connection: asyncpg.Connection, entries: Sequence[Sealed]) -> None:
+        """Learn where the chains go on. That no other replica appends meanwhile is checked with the head."""
+        wanted = {entry.draft.claim_id for entry in entries if entry.draft.claim_id is not None}
+        missing = wanted - self._chains.keys()
+        if missing:
+            self._chains.update(dict.fromkeys(missing, Chain()))
+            for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
+                self._chains[str(row["claim_id"])] = Chain(row["size"], row["leaf_hash"])
+
+    async def _lock_head(self, connection: asyncpg.Connection) -> Head:
+        self._forget()
+        await connection.execute(_INSERT_HEAD, self._tenant, _BEGINNING)
+        row = await connection.fetchrow(_LOCK_HEAD, self._tenant)
+        return Head(CompactRange.from_bytes(row["size"], row["roots"]), row["append_time"])
+
+    async def _select_known(self, connection: asyncpg.Connection, entry_ids: list[str]) -> dict[str, Known]:
+        rows = await connection.fetch(_SELECT_KNOWN, self._tenant, entry_ids)
+        receipts = [Receipt(str(row["entry_id"]), row["index"], row["leaf_hash"]) for row in rows]
+        return {
+            receipt.entry_id: Known(row["fingerprint"], receipt) for row, receipt in zip(rows, receipts, strict=True)
+        }
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._forget()
+            self._connection = await self._database.connect(self._tenant)
+        return self._connection
+
+    def _forget(self) -> None:
+        self._head = None
+        self._chains.clear()
+
+
+def _entry_columns(batch: Batch) -> tuple[list[Any], ...]:
+    """Return the entries as `_APPEND` takes them, column by column."""
+    drafts = [placed.entry.draft for placed in batch.entries]
+    return (
+        [placed.receipt.index for placed in batch.entries],
+        [draft.entry_id for draft in drafts],
+        [placed.entry.fingerprint for placed in batch.entries],
+        [placed.leaf for placed in batch.entries],
+        [placed.receipt.leaf_hash for placed in batch.entries],
+        [draft.claim_id for draft in drafts],
+        [draft.entity_type for draft in drafts],
+        [draft.entity_id for draft in drafts],
+        [draft.action for draft in drafts],
+        [placed.entry.commitment.pseudonym for placed in batch.entries],
+        [placed.entry.sealed_part for placed in batch.entries],
+    )
+
+
+_INSERT_HEAD = """
+    INSERT INTO log_head (tenant, size, roots, append_time) VALUES ($1, 0, '', $2) ON CONFLICT DO NOTHING
+"""
+
+_LOCK_HEAD = "SELECT size, roots, append_time FROM log_head WHERE tenant = $1 FOR UPDATE"
+
+_SELECT_CHAINS = "SELECT claim_id, size, leaf_hash FROM log_claim WHERE tenant = $1 AND claim_id = ANY ($2::uuid[])"
+
+_SELECT_KNOWN = """
+    SELECT entry_id, fingerprint, index, leaf_hash FROM log_entry WHERE tenant = $1 AND entry_id = ANY ($2::uuid[])
+"""
+
+_APPEND = """
+    WITH head AS (
+        UPDATE log_head SET size = $3, roots = $4, append_time = $5
+        WHERE tenant = $1 AND size = $2
+        RETURNING tenant
+    ), entries AS (
+        INSERT INTO log_entry (
+            tenant, index, entry_id, fingerprint, leaf, leaf_hash, append_time,
+            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
+        )
+        SELECT head.tenant, e.index, e.entry_id, e.fingerprint, e.leaf, e.leaf_hash, $5,
+            e.claim_id, e.entity_type, e.entity_id, e.action, e.pseudonym, e.sealed_part
+        FROM head, unnest(
+            $6::bigint[], $7::uuid[], $8::bytea[], $9::bytea[], $10::bytea[],
+            $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[]
+        ) AS e (
+            index, entry_id, fingerprint, leaf, leaf_hash,
+            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
+        )
+    ), claims AS (
+        INSERT INTO log_claim (tenant, claim_id, size, leaf_hash)
+        SELECT head.tenant, c.claim_id, c.size, c.leaf_hash
+        FROM head, unnest($17::uuid[], $18::bigint[], $19::bytea[]) AS c (claim_id, size, leaf_hash)
+        ON CONFLICT (tenant, claim_id) DO UPDATE SET size = EXCLUDED.size, leaf_hash = EXCLUDED.leaf_hash
+    ), subtrees AS (
+        INSERT INTO log_subtree (tenant, level, position, root)
+        SELECT head.tenant, s.level, s.position, s.root
+        FROM head, unnest($20::smallint[], $21::bigint[], $22::bytea[]) AS s (level, position, root)
+    )
+    SELECT EXISTS (SELECT FROM head)
+"""

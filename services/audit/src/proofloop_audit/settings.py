@@ -1,0 +1,33 @@
+"""Settings of the audit service, from `AUDIT_*`."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from proofloop_runtime.settings import ServiceSettings
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+
+class AuditSettings(ServiceSettings):
+    """What the audit service needs to know, beside what every service does.
+
+    Attributes:
+        log_domain: First part of every log's origin, `<log domain>/<tenant>`. It must never change.
+        log_key: PEM (PKCS #8), the Ed25519 key that signs checkpoints.
+        master_key: File of 64 hex digits, the key that tenants' keys are derived from.
+        queue: Most entries that wait to be sequenced; past it, callers are told to come back. At least the largest
+            AppendEntries.
+        linger: How long a batch waits under load for more entries, as long as they come.
+        future_skew: How far ahead of our clock an event's time may lie.
+        checkpoint_every: How far the newest checkpoint may lag behind the log.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    log_domain: str = Field(pattern=r"^[a-z0-9.-]+$")
+    log_key: Path
+    master_key: Path
+    queue: int = Field(default=10_000, ge=1_000)
+    linger: timedelta = timedelta(milliseconds=20)
+    future_skew: timedelta = timedelta(minutes=10)
+    checkpoint_every: timedelta = timedelta(seconds=1)
