@@ -1,0 +1,1 @@
+"""Ask the right person for what is missing."""

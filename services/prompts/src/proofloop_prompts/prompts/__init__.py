@@ -1,0 +1,1 @@
+"""The noun `prompts`: questions to people, their answers, and the feeds that tell of both."""
