@@ -1,0 +1,1 @@
+"""Packets: a claim's evidence and history, sealed so that a stranger can verify them."""
