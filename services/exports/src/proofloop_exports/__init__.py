@@ -1,0 +1,1 @@
+"""Record how each AI-made document came to be."""

@@ -1,0 +1,1 @@
+"""How an AI-made document came to be, in three stages."""
