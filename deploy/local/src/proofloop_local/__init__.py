@@ -1,0 +1,1 @@
+"""The whole Proofloop stack on one machine, without Docker."""
