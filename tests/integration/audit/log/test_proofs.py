@@ -1,0 +1,104 @@
+"""GetInclusionProof and GetConsistencyProof, checked by the verifier and against pymerkle."""
+
+from itertools import combinations_with_replacement
+from uuid import uuid4
+
+import pytest
+from proofloop.audit.v1 import log_service_pb2 as contract
+from proofloop_verifier import merkle
+from proofloop_verifier.merkle import CompactRange
+from pymerkle import InmemoryTree
+
+SIZES = (1, 2, 3, 127, 255, 256, 257, 511, 512, 513)
+
+
+def root_of(receipts, size: int) -> bytes:
+    return CompactRange().extend([receipt.leaf_hash for receipt in receipts[:size]]).root()
+
+
+async def test_every_entry_is_proven_at_every_size(log, append_many) -> None:
+    receipts = await append_many(SIZES[-1])
+    for size in SIZES:
+        root = root_of(receipts, size)
+        # All of them where that is quick, else the edges and a sample.
+        indexes = range(size) if size <= 3 else {0, 1, 126, 127, 254, 255, 256, 257, 510, 511, *range(5, size, 40)}
+        for index in (index for index in indexes if index < size):
+            request = contract.GetInclusionProofRequest(entry_id=receipts[index].entry_id, tree_size=size)
+            proof = (await log.GetInclusionProof(request)).proof
+            assert (proof.index, proof.tree_size, proof.leaf_hash) == (index, size, receipts[index].leaf_hash)
+            merkle.verify_inclusion(index, size, proof.leaf_hash, proof.hashes, root)
+
+
+async def test_every_entry_is_proven_in_the_log_as_it_is(log, append_many) -> None:
+    receipts = await append_many(257)
+    root = root_of(receipts, 257)
+    for receipt in receipts:
+        proof = (await log.GetInclusionProof(contract.GetInclusionProofRequest(entry_id=receipt.entry_id))).proof
+        assert proof.tree_size == 257
+        merkle.verify_inclusion(receipt.index, 257, receipt.leaf_hash, proof.hashes, root)
+
+
+async def test_any_two_sizes_are_consistent(log, append_many) -> None:
+    receipts = await append_many(SIZES[-1])
+    for old, new in combinations_with_replacement(SIZES, 2):
+        request = contract.GetConsistencyProofRequest(from_size=old, to_size=new)
+        proof = (await log.GetConsistencyProof(request)).proof
+        assert (proof.from_size, proof.to_size) == (old, new)
+        merkle.verify_consistency(old, new, root_of(receipts, old), root_of(receipts, new), proof.hashes)
+
+
+async def test_a_log_beyond_65536_entries_is_proven_from_the_roots_of_its_tiles(log, append_many) -> None:
+    receipts = await append_many(65_793)
+    leaves = [receipt.leaf_hash for receipt in receipts]
+    for size in (65_535, 65_536, 65_537, 65_793):
+        root = CompactRange().extend(leaves[:size]).root()
+        for index in (0, 255, 256, 65_279, 65_280, 65_534):
+            request = contract.GetInclusionProofRequest(entry_id=receipts[index].entry_id, tree_size=size)
+            proof = (await log.GetInclusionProof(request)).proof
+            merkle.verify_inclusion(index, size, leaves[index], proof.hashes, root)
+        proof = (await log.GetConsistencyProof(contract.GetConsistencyProofRequest(from_size=300, to_size=size))).proof
+        merkle.verify_consistency(300, size, root_of(receipts, 300), root, proof.hashes)
+    checkpoint = (await log.GetCheckpoint(contract.GetCheckpointRequest())).checkpoint
+    assert (checkpoint.tree_size, checkpoint.root_hash) == (65_793, root)
+
+
+async def test_without_a_size_consistency_is_proven_up_to_now(log, append_many) -> None:
+    await append_many(9)
+    proof = (await log.GetConsistencyProof(contract.GetConsistencyProofRequest(from_size=4))).proof
+    assert proof.to_size == 9
+
+
+async def test_the_log_is_the_tree_that_pymerkle_builds_of_the_same_leaves(log, append_many, read_log) -> None:
+    await append_many(300)
+    tree = InmemoryTree(algorithm="sha256")
+    entries = await read_log()
+    for entry in entries:
+        tree.append_entry(entry.leaf)
+    checkpoint = (await log.GetCheckpoint(contract.GetCheckpointRequest())).checkpoint
+    assert checkpoint.root_hash == tree.get_root()
+    assert [entry.leaf_hash for entry in entries] == [tree.get_leaf(number + 1) for number in range(300)]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+async def test_a_size_that_the_log_lacks_or_that_leaves_the_entry_out_is_out_of_range(
+    log, append_many, refused, size
+) -> None:
+    receipts = await append_many(3)
+    request = contract.GetInclusionProofRequest(entry_id=receipts[1].entry_id, tree_size=size)
+    with refused("OUT_OF_RANGE", "TREE_SIZE_OUT_OF_RANGE") as refusal:
+        await log.GetInclusionProof(request)
+    assert refusal[0].metadata == {"tree_size": str(size), "log_size": "3"}
+
+
+async def test_consistency_with_a_size_that_the_log_lacks_is_out_of_range(log, append_many, refused) -> None:
+    await append_many(3)
+    for sizes in ({"from_size": 4}, {"from_size": 1, "to_size": 4}):
+        with refused("OUT_OF_RANGE", "TREE_SIZE_OUT_OF_RANGE") as refusal:
+            await log.GetConsistencyProof(contract.GetConsistencyProofRequest(**sizes))
+        assert refusal[0].metadata == {"tree_size": "4", "log_size": "3"}
+
+
+async def test_an_entry_that_is_not_there_has_no_proof(log, append, refused) -> None:
+    await append()
+    with refused("NOT_FOUND", "ENTRY_NOT_FOUND"):
+        await log.GetInclusionProof(contract.GetInclusionProofRequest(entry_id=str(uuid4())))

@@ -1,0 +1,1 @@
+"""The least service: what the runtime's tests run, in their own process and as one of its own."""

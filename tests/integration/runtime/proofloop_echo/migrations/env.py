@@ -1,0 +1,5 @@
+"""Alembic's entry."""
+
+from proofloop_runtime.migrations import environment
+
+environment.run()
