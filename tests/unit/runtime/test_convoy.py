@@ -1,24 +1,52 @@
-"""In a crowd calls wait for each other, for a moment; else nobody waits."""
+"""Where the thread is busy calls wait for each other, for a moment; else nobody waits."""
 
 import asyncio
 from collections.abc import Iterator
 
 import pytest
-from proofloop_runtime.interceptors.convoy import _DENSE, _LENGTH, _PATIENCE, _WITHIN, Convoy
+from proofloop_runtime.contract import foreign
+from proofloop_runtime.interceptors.call import Call
+from proofloop_runtime.interceptors.convoy import BUSY, KEPT, LONGEST, PATIENCE, QUIET, WINDOW, Convoy
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still until it is moved."""
+    """An event loop whose time stands still until it is moved, and which works for a part of it."""
 
     now = 1000.0
+    worked = 0.0
+    load = 0.0
 
     def time(self) -> float:
         return self.now
 
     def move(self, seconds: float) -> None:
         self.now += seconds
+        self.worked += seconds * self.load
         self.run_until_complete(asyncio.sleep(0))
         self.run_until_complete(asyncio.sleep(0))
+
+
+class Crowd:
+    """Calls that come to a convoy.
+
+    Attributes:
+        let_in: How many were let in at a time.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.let_in: list[int] = []
+        self.convoy = Convoy(lambda calls: self.let_in.append(len(calls)), loop, lambda: loop.worked)
+
+    def come(self, calls: int = 1) -> list[asyncio.Future[None] | None]:
+        return [self.convoy.join(Call(foreign("/a/b"), None, None)) for _ in range(calls)]
+
+    def until(self, seconds: float, every: float) -> None:
+        """Let a call come every so many seconds, until so many have passed."""
+        end = self.loop.now + seconds
+        while self.loop.now < end:
+            self.loop.move(every)
+            self.come()
 
 
 @pytest.fixture
@@ -29,54 +57,88 @@ def loop() -> Iterator[Loop]:
 
 
 @pytest.fixture
-def convoy(loop: Loop) -> Convoy:
-    return Convoy(loop)
+def crowd(loop: Loop) -> Crowd:
+    return Crowd(loop)
 
 
-def crowd(convoy: Convoy) -> None:
-    for _ in range(_DENSE - 1):
-        assert convoy.join() is None
+@pytest.fixture
+def busy(loop: Loop, crowd: Crowd) -> Crowd:
+    """Calls that come to a busy thread, where others are under way."""
+    loop.load = 1.0
+    loop.move(WINDOW * 1.01)
+    crowd.come(1 + LONGEST)
+    assert crowd.let_in == [1, LONGEST]
+    crowd.let_in.clear()
+    return crowd
 
 
-def test_calls_that_come_one_by_one_never_wait(loop, convoy) -> None:
+def test_as_long_as_the_thread_has_time_to_spare_nobody_waits(loop, crowd) -> None:
+    loop.load = BUSY * 0.9
     for _ in range(100):
-        assert convoy.join() is None
-        loop.now += _WITHIN / (_DENSE - 1) * 1.01
+        loop.move(WINDOW / 10)
+        assert crowd.come() == [None]
+    assert crowd.let_in == [1] * 100
 
 
-def test_in_a_crowd_calls_go_on_together_once_there_are_enough(convoy) -> None:
-    crowd(convoy)
-    waiting = [convoy.join() for _ in range(_LENGTH - 1)]
-    assert not any(company.done() for company in waiting)
-    waiting.append(convoy.join())
-    assert all(company.done() for company in waiting)
+def test_a_busy_thread_lets_calls_in_together_once_there_are_enough(busy) -> None:
+    waiting = busy.come(LONGEST - 1)
+    assert not any(call.done() for call in waiting)
+    assert busy.let_in == []
+    waiting += busy.come()
+    assert all(call.done() for call in waiting)
+    assert busy.let_in == [LONGEST]
 
 
-def test_nobody_waits_longer_than_patience_lasts(loop, convoy) -> None:
-    crowd(convoy)
-    first, second = convoy.join(), convoy.join()
-    loop.move(_PATIENCE / 2)
-    assert not first.done()
-    loop.move(_PATIENCE / 2 + 0.001)
-    assert first.done()
-    assert second.done()
+def test_when_no_more_come_those_who_wait_are_let_in(loop, busy) -> None:
+    busy.come(3)
+    loop.move(QUIET / 2)
+    busy.come(2)
+    loop.move(QUIET / 2)
+    assert busy.let_in == []
+    loop.move(QUIET)
+    assert busy.let_in == [5]
 
 
-def test_each_convoy_has_a_patience_of_its_own(loop, convoy) -> None:
-    crowd(convoy)
-    for _ in range(_LENGTH):
-        convoy.join()
-    loop.move(_PATIENCE / 2)
-    late = [convoy.join() for _ in range(_DENSE)][-1]
-    loop.move(_PATIENCE * 0.75)
-    assert not late.done()
-    loop.move(_PATIENCE / 2)
-    assert late.done()
+def test_a_thread_that_could_not_listen_looks_again(loop, busy) -> None:
+    busy.come(3)
+    loop.move(QUIET * 2)
+    assert busy.let_in == []
+    loop.move(QUIET)
+    assert busy.let_in == [3]
 
 
-def test_a_call_whose_caller_has_gone_holds_up_no_other(loop, convoy) -> None:
-    crowd(convoy)
-    gone, stays = convoy.join(), convoy.join()
+def test_nobody_waits_longer_than_patience_lasts(loop, busy) -> None:
+    busy.until(PATIENCE + QUIET, every=QUIET * 0.75)
+    assert busy.let_in[0] < LONGEST
+
+
+def test_once_few_come_as_few_are_enough_until_it_tries_for_more(loop, busy) -> None:
+    busy.come(5)
+    loop.move(QUIET)
+    loop.move(QUIET)
+    busy.come(5 * KEPT)
+    assert busy.let_in == [5] * (1 + KEPT)
+    busy.come(LONGEST)
+    assert busy.let_in[-1] == LONGEST
+
+
+def test_a_lone_caller_never_waits(loop, crowd) -> None:
+    loop.load = 1.0
+    for _ in range(100):
+        loop.move(WINDOW)
+        assert crowd.come() == [None]
+        crowd.convoy.leave()
+
+
+def test_a_call_whose_caller_has_gone_is_not_let_in(loop, busy) -> None:
+    gone, _ = busy.come(2)
     gone.cancel()
-    loop.move(_PATIENCE + 0.001)
-    assert stays.done()
+    loop.move(QUIET)
+    loop.move(QUIET)
+    assert busy.let_in == [1]
+
+
+def test_a_thread_that_has_time_again_lets_calls_in_as_they_come(loop, busy) -> None:
+    loop.load = 0.0
+    loop.move(WINDOW * 1.01)
+    assert busy.come() == [None]

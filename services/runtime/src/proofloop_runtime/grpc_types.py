@@ -6,15 +6,15 @@ import grpc
 import grpc.aio
 
 if TYPE_CHECKING:
+    GenericRpcHandler = grpc.GenericRpcHandler[Any, Any]
     RpcMethodHandler = grpc.RpcMethodHandler[Any, Any]
-    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
     ServicerContext = grpc.aio.ServicerContext[Any, Any]
     StreamUnaryClientInterceptor = grpc.aio.StreamUnaryClientInterceptor[Any, Any]
     UnaryStreamClientInterceptor = grpc.aio.UnaryStreamClientInterceptor[Any, Any]
     UnaryUnaryClientInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
 else:
+    GenericRpcHandler = grpc.GenericRpcHandler
     RpcMethodHandler = grpc.RpcMethodHandler
-    ServerInterceptor = grpc.aio.ServerInterceptor
     ServicerContext = grpc.aio.ServicerContext
     StreamUnaryClientInterceptor = grpc.aio.StreamUnaryClientInterceptor
     UnaryStreamClientInterceptor = grpc.aio.UnaryStreamClientInterceptor

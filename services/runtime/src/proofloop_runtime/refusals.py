@@ -14,7 +14,7 @@ from proofloop_runtime.call import CallerType
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import TRANSIENT, ErrorCatalog, PermissionDenied
 from proofloop_runtime.events import Actor, Event
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 from proofloop_runtime.ports import Clock
 
 _WINDOW = timedelta(minutes=1)

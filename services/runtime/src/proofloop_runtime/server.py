@@ -20,7 +20,7 @@ import grpc.aio
 import uvloop
 from google.protobuf.descriptor import EnumDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from pydantic import ValidationError
 
 from proofloop_runtime import contract, telemetry
@@ -32,11 +32,11 @@ from proofloop_runtime.errors import ErrorCatalog
 from proofloop_runtime.health import Health, Probe
 from proofloop_runtime.housekeeping import Housekeeping
 from proofloop_runtime.identity import Authenticator, TokenVerifier
-from proofloop_runtime.interceptors.convoy import Convoy
+from proofloop_runtime.interceptors.call import Guard
 from proofloop_runtime.interceptors.deadline import Deadlines
 from proofloop_runtime.interceptors.errors import Errors
 from proofloop_runtime.interceptors.identity import Identity, access
-from proofloop_runtime.interceptors.pipeline import Guard, Pipeline
+from proofloop_runtime.interceptors.pipeline import Pipeline
 from proofloop_runtime.interceptors.rate_limit import Rate, RateLimit
 from proofloop_runtime.interceptors.tracing import Tracing
 from proofloop_runtime.interceptors.validation import validation
@@ -67,7 +67,7 @@ class Servicer:
     """
 
     descriptor: ServiceDescriptor
-    register: Callable[[Any, grpc.aio.Server], None]
+    register: Callable[[Any, Any], None]
     implementation: object
 
 
@@ -319,11 +319,9 @@ def _grpc_server(
         Tracing(loop),
         Errors(catalog, runtime.ids, refusals.record),
         Deadlines(settings.default_deadline, settings.longest_deadline, loop),
-        Convoy(loop),
         guards,
     )
     server = grpc.aio.server(
-        interceptors=[pipeline],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.so_reuseport", 0),
@@ -334,11 +332,14 @@ def _grpc_server(
             ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ],
     )
+    server.add_generic_rpc_handlers((pipeline,))
     for servicer in components.servicers:
-        servicer.register(servicer.implementation, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+        servicer.register(servicer.implementation, pipeline)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, pipeline)
     names = [service.full_name for service in (*services, health_pb2.DESCRIPTOR.services_by_name["Health"])]
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    # Public, though the stubs do not say so.
+    reflector = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])  # type: ignore[attr-defined]
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, pipeline)
     return server, _bind(server, settings.listen, runtime.tls.server_credentials())
 
 

@@ -22,7 +22,7 @@ _recorders: list[tuple[SpanProcessor, Resource]] = []
 
 
 class RecordedSpan(Span):
-    """A span that begins when it is made.
+    """A span that begins when it is made, or did a moment before.
 
     Args:
         name: What is done.
@@ -30,6 +30,7 @@ class RecordedSpan(Span):
         parent: The span that it belongs to, invalid where there is none. If that is not sampled, this is not either.
         attributes: What is known of it by now.
         ended: Is told when it ends.
+        start: When it began, in seconds of `time.perf_counter`; None: now.
 
     Attributes:
         trace_id: The trace's id, as 32 hex digits.
@@ -44,6 +45,7 @@ class RecordedSpan(Span):
         parent: SpanContext,
         attributes: Mapping[str, AttributeValue],
         ended: "Callable[[RecordedSpan], None]",
+        start: float | None = None,
     ) -> None:
         if parent.is_valid:
             trace_id, flags, state = parent.trace_id, parent.trace_flags, parent.trace_state
@@ -60,8 +62,9 @@ class RecordedSpan(Span):
         )
         self._status = _UNSET
         self._ended: Callable[[RecordedSpan], None] | None = ended
-        self._start_nanoseconds = time.time_ns()
-        self._start = time.perf_counter()
+        now = time.perf_counter()
+        self._start = now if start is None else start
+        self._start_nanoseconds = time.time_ns() - round((now - self._start) * 1e9)
 
     def end(self, end_time: int | None = None) -> None:  # noqa: ARG002 - the API's signature
         """Stop the clock. To end it again does nothing."""

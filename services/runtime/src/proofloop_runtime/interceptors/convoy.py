@@ -1,51 +1,107 @@
-"""Calls that come thick and fast go on together."""
+"""Calls of a method that come thick and fast are let in together."""
 
 import asyncio
-from collections import deque
+import time
+from collections.abc import Callable, Sequence
 
-_DENSE = 8
-_WITHIN = 0.008
-"""Seconds: so many calls in so short a time are a crowd: 1,000 a second."""
-_LENGTH = 24
-"""Calls that wait for no more of their kind."""
-_PATIENCE = 0.004
-"""Seconds that a call waits for company at most."""
+from proofloop_runtime.interceptors.call import Call
+
+BUSY = 0.5
+"""Part of the time that the thread works, above which calls wait for each other."""
+WINDOW = 0.05
+"""Seconds over which that is measured."""
+LONGEST = 40
+"""Calls that wait for no more."""
+QUIET = 0.004
+"""Seconds with nothing to do and without another call, after which no more seem to come."""
+PATIENCE = 0.03
+"""Seconds that a call waits for others at most."""
+KEPT = 8
+"""Convoys of the length that the last quiet has taught, before one tries whether more calls come by now."""
 
 
 class Convoy:
-    """Holds calls back, in a crowd and for a moment, so that many run one right after the other.
+    """Lets in each call as it comes or, where the thread is busy, many together.
 
-    A call that is served amid gRPC's own work finds nothing of what it needs in the processor's caches, and costs a
-    quarter more than one that follows others of its kind. A network card moderates its interrupts for the same reason.
-    Without a crowd nobody waits.
+    A call that is served amid gRPC's own work finds nothing of what it needs in the processor's caches: what surrounds
+    it costs two to four times as much as where the same is done for many calls in a row. A network card moderates its
+    interrupts for the same reason. As long as the thread has time to spare, nobody waits; nor does a lone caller.
+
+    Args:
+        admit: Lets calls in.
+        loop: The event loop.
+        worked: Seconds that the thread has worked.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        admit: Callable[[Sequence[Call]], None],
+        loop: asyncio.AbstractEventLoop,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._admit = admit
         self._loop = loop
-        self._arrivals: deque[float] = deque([float("-inf")] * _DENSE, maxlen=_DENSE)
-        self._waiting: list[asyncio.Future[None]] = []
+        self._worked = worked
+        self._measured = (loop.time(), worked())
+        self._busy = False
+        self._here = 0
+        """Calls that have come and are not over."""
+        self._waiting: list[tuple[Call, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._end = 0.0
+        """When those who wait have waited long enough."""
+        self._length = LONGEST
+        self._kept = 0
 
-    def join(self) -> "asyncio.Future[None] | None":
-        """Return what a call that has just come has to wait for; None where it may go on."""
+    def join(self, call: Call) -> "asyncio.Future[None] | None":
+        """Return what a call that has just come has to wait for; None where it is in already."""
         now = self._loop.time()
-        self._arrivals.append(now)
-        if now - self._arrivals[0] > _WITHIN:
+        if now - self._measured[0] >= WINDOW:
+            self._measure(now)
+        self._here += 1
+        if not self._waiting and not (self._busy and self._here > 1):
+            self._admit((call,))
             return None
-        company = self._loop.create_future()
-        self._waiting.append(company)
-        if len(self._waiting) == _LENGTH:
+        let_in = self._loop.create_future()
+        self._waiting.append((call, let_in))
+        if len(self._waiting) >= self._length:
+            self._kept += 1
+            if self._kept == KEPT:
+                self._length = LONGEST
             self._go()
         elif self._timer is None:
-            self._timer = self._loop.call_later(_PATIENCE, self._go)
-        return company
+            self._end = now + PATIENCE
+            self._look_later(now)
+        return let_in
+
+    def leave(self) -> None:
+        """Take note that a call is over."""
+        self._here -= 1
+
+    def _measure(self, now: float) -> None:
+        (then, worked_then), self._measured = self._measured, (now, self._worked())
+        self._busy = self._measured[1] - worked_then > BUSY * (now - then)
+
+    def _look_later(self, now: float) -> None:
+        self._timer = self._loop.call_at(now + QUIET, self._look, now + QUIET, len(self._waiting))
+
+    def _look(self, due: float, waited: int) -> None:
+        """Go if no more calls come. A timer that is late says nothing, for calls may have come unheard meanwhile."""
+        now = self._loop.time()
+        quiet = len(self._waiting) == waited and now - due < QUIET / 2
+        if quiet or now >= self._end:
+            self._length, self._kept = len(self._waiting), 0
+            self._go()
+        else:
+            self._look_later(now)
 
     def _go(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        for company in waiting:
-            # Its caller may have gone.
-            if not company.done():
-                company.set_result(None)
+        # The callers of the others have gone.
+        staying = [(call, let_in) for call, let_in in waiting if not let_in.done()]
+        self._admit([call for call, _ in staying])
+        for _, let_in in staying:
+            let_in.set_result(None)

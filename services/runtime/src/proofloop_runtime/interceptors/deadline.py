@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 
 _UNBOUNDED = nullcontext()
 _UNDER_WAY = 0.05
@@ -32,20 +32,19 @@ class Deadlines:
         self._most = Allowance(most.total_seconds(), loop)
         self._loop = loop
 
-    def bounding(self, call: Call) -> AbstractContextManager[None]:
-        """Set the call's deadline, and return the block that it has to run in."""
+    def bind(self, call: Call) -> None:
+        """Set the call's deadline, and the block that it has to run in."""
         asked: float | None = call.grpc.time_remaining()
         now = self._loop.time()
+        call.bound = _UNBOUNDED
         if call.method.server_streaming or call.method.client_streaming:
             # What is left of its time is for the calls that the stream makes.
             call.deadline = None if asked is None else now + asked
-            return _UNBOUNDED
-        if asked is not None and asked <= self._most.seconds:
+        elif asked is not None and asked <= self._most.seconds:
             call.deadline = now + asked
-            return _UNBOUNDED
-        allowance = self._default if asked is None else self._most
-        call.deadline = now + allowance.seconds
-        return allowance
+        else:
+            call.bound = allowance = self._default if asked is None else self._most
+            call.deadline = now + allowance.seconds
 
     def status_of_cancelled(self, call: Call) -> grpc.StatusCode:
         """Tell a call that gRPC ended at its deadline from one whose caller has gone."""

@@ -18,7 +18,7 @@ from proofloop_runtime.errors import (
     InternalError,
     PermissionDenied,
 )
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 from proofloop_runtime.ports import Ids
 
 log = logging.getLogger(__name__)

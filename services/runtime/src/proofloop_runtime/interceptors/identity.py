@@ -5,11 +5,11 @@ from collections.abc import Callable
 from proofloop.access.v1 import access_pb2
 
 from proofloop_runtime import telemetry
-from proofloop_runtime.call import CallContext, enter
+from proofloop_runtime.call import CallContext
 from proofloop_runtime.errors import RoleMissing
 from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_runtime.identity import Authenticator
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 
 CORRELATION_ID = "x-request-id"
 CLIENT_ADDRESS = "x-proofloop-client-address"
@@ -49,7 +49,6 @@ class Identity:
         caller = self._authenticator.caller(peer, call.metadata)
         address, agent = self._client(peer, call.metadata.get)
         call.context = CallContext(caller, correlation_id, address, agent, call.deadline)
-        enter(call.context)
         attributes = call.span.attributes
         attributes[telemetry.TENANT] = caller.tenant
         attributes[telemetry.CALLER_TYPE] = caller.type

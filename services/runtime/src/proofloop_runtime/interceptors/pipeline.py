@@ -1,4 +1,4 @@
-"""The one interceptor of a server: what happens around every call, the same for all four kinds of calls.
+"""What happens around every call, the same for all four kinds of calls.
 
 It is one coroutine and not one per concern, for each costs a call more than most concerns do. What only looks at a call
 before it runs is a guard: a plain function.
@@ -6,127 +6,75 @@ before it runs is a guard: a plain function.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from proofloop_runtime import contract
-from proofloop_runtime.call import CallContext
 from proofloop_runtime.contract import Method
-from proofloop_runtime.grpc_types import RpcMethodHandler, ServerInterceptor, ServicerContext
+from proofloop_runtime.grpc_types import GenericRpcHandler, RpcMethodHandler, ServicerContext
+from proofloop_runtime.interceptors.call import Call, Guard, Unparseable
 from proofloop_runtime.interceptors.convoy import Convoy
-from proofloop_runtime.spans import RecordedSpan
-
-if TYPE_CHECKING:
-    from proofloop_runtime.interceptors.deadline import Deadlines
-    from proofloop_runtime.interceptors.errors import Errors
-    from proofloop_runtime.interceptors.tracing import Tracing
+from proofloop_runtime.interceptors.deadline import Deadlines
+from proofloop_runtime.interceptors.errors import Errors
+from proofloop_runtime.interceptors.tracing import Tracing
 
 _STATUSES = {number: status for status in grpc.StatusCode for number in (status, status.value[0])}
 """gRPC's statuses by themselves and by their numbers, for a servicer context reports either."""
 
 
-class Unparseable:
-    """Stands in for a request whose bytes are not its message: gRPC itself would answer UNKNOWN."""
-
-    def __init__(self, error_type: str) -> None:
-        self.error_type = error_type
-
-
-class Call:
-    """One call on its way.
-
-    Attributes:
-        method: What the contract says of the method.
-        grpc: The servicer context.
-        metadata: The caller's metadata, last value per key; binary values left out.
-        request: The request, or the stream of requests.
-        deadline: When it must be over, in seconds of the event loop's clock; None where it may last.
-        context: Who calls; set by the identity guard.
-        span: The call's span; set by tracing.
-        status: The status it ends with.
-    """
-
-    __slots__ = ("context", "deadline", "grpc", "metadata", "method", "request", "span", "status")
-
-    span: RecordedSpan
-
-    def __init__(self, method: Method, request: Any, context: ServicerContext) -> None:
-        self.method = method
-        self.grpc = context
-        self.metadata: Mapping[str, str] = {
-            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-        }
-        self.request = request
-        self.deadline: float | None = None
-        self.context: CallContext | None = None
-        self.status = grpc.StatusCode.OK
-
-    def each_request(self, inspect_request: Callable[[Any], None]) -> None:
-        """Have every request inspected: at once where there is one, else as each is read."""
-        if not hasattr(self.request, "__aiter__"):
-            inspect_request(self.request)
-            return
-
-        async def inspected(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-            async for request in requests:
-                inspect_request(request)
-                yield request
-
-        self.request = inspected(self.request)
-
-
-Guard = Callable[[Call], None]
-"""Looks at a call before it runs; raises what it is refused for."""
-
-
-class Pipeline(ServerInterceptor):
+class Pipeline(GenericRpcHandler):
     """Surrounds every call of the given methods, and of the health and reflection protocols.
+
+    To the server it is the one handler of all methods, and to the stubs it is the server that they register with. An
+    interceptor would cost each call a coroutine more, and methods that the server knows by name a task more.
 
     Args:
         methods: What the contract says, by path.
         tracing: Gives each call its span.
         errors: Tells the caller what went wrong.
         deadlines: End calls in time.
-        convoy: Holds calls together in a crowd.
         guards: Let calls in, one after the other.
     """
 
     def __init__(
         self,
         methods: Mapping[str, Method],
-        tracing: "Tracing",
-        errors: "Errors",
-        deadlines: "Deadlines",
-        convoy: Convoy,
+        tracing: Tracing,
+        errors: Errors,
+        deadlines: Deadlines,
         guards: Sequence[Guard],
     ) -> None:
         self._methods = methods
         self._tracing = tracing
         self._errors = errors
         self._deadlines = deadlines
-        self._convoy = convoy
-        self._guards = tuple(guards)
+        self._steps: tuple[Guard, ...] = (tracing.begin, deadlines.bind, *guards)
+        self._inner: list[GenericRpcHandler] = []
         self._handlers: dict[str, RpcMethodHandler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> RpcMethodHandler:
-        """Return the method's handler with everything around it."""
+    def add_generic_rpc_handlers(self, handlers: Iterable[GenericRpcHandler]) -> None:
+        """Take handlers in, as a server does."""
+        self._inner.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, RpcMethodHandler]) -> None:
+        """Do nothing: stubs register the same handlers in both ways."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> RpcMethodHandler | None:
+        """Return the method's handler with everything around it; None for a method that nobody handles."""
         path = handler_call_details.method
-        wrapped = self._handlers.get(path)
-        if wrapped is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return handler
-            wrapped = self._handlers[path] = self._wrap(self._methods.get(path) or contract.foreign(path), handler)
-        return wrapped
+        if path in self._handlers:
+            return self._handlers[path]
+        for inner in self._inner:
+            handler = inner.service(handler_call_details)
+            if handler is not None:
+                wrapped = self._handlers[path] = self._wrap(self._methods.get(path) or contract.foreign(path), handler)
+                return wrapped
+        return None
 
     def _wrap(self, method: Method, handler: Any) -> RpcMethodHandler:
         behaviour = next(
@@ -146,16 +94,19 @@ class Pipeline(ServerInterceptor):
         return kind(run, _forgiving(handler.request_deserializer), handler.response_serializer)
 
     def _surround(self, method: Method, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        # A stream lasts, and says nothing of how many calls there are at a time.
+        lasting = method.client_streaming or method.server_streaming
+        convoy = None if lasting else Convoy(self._admit, asyncio.get_running_loop())
+
         async def run(request: Any, context: ServicerContext) -> Any:
             call = Call(method, request, context)
-            self._tracing.begin(call)
             try:
-                with self._deadlines.bounding(call):
-                    company = self._convoy.join()
-                    if company is not None:
-                        await company
-                    for guard in self._guards:
-                        guard(call)
+                if convoy is None:
+                    self._admit((call,))
+                elif (let_in := convoy.join(call)) is not None:
+                    await self._wait(call, let_in)
+                call.enter()
+                with call.bound:
                     response = await behaviour(call.request, context)
             except grpc.aio.AbortError:
                 # A servicer aborts by itself, as gRPC's own health protocol does.
@@ -176,8 +127,31 @@ class Pipeline(ServerInterceptor):
             else:
                 self._tracing.end(call)
                 return response
+            finally:
+                if convoy is not None:
+                    convoy.leave()
 
         return run
+
+    async def _wait(self, call: Call, let_in: "asyncio.Future[None]") -> None:
+        try:
+            await let_in
+        finally:
+            if let_in.cancelled():
+                # Its caller has gone before; the span tells of it.
+                self._tracing.begin(call)
+                self._deadlines.bind(call)
+
+    def _admit(self, calls: Sequence[Call]) -> None:
+        """Do what comes before a call runs, for all of these calls: one thing for each of them, then the next."""
+        for step in self._steps:
+            for call in calls:
+                if call.refusal is None:
+                    try:
+                        step(call)
+                    # A defect, too, is this call's and no other's.
+                    except Exception as error:  # noqa: BLE001
+                        call.refusal = error
 
 
 def _writing(behaviour: Callable[..., Any]) -> Callable[..., Awaitable[None]]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from proofloop_runtime.call import Caller, CallerType
 from proofloop_runtime.errors import RateLimited
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 
 _REMEMBERED = 10_000
 

@@ -3,11 +3,11 @@
 import asyncio
 
 import grpc
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind
 
 from proofloop_runtime import telemetry
-from proofloop_runtime.interceptors.pipeline import Call
+from proofloop_runtime.interceptors.call import Call
 from proofloop_runtime.spans import RecordedSpan, record
 
 _SERVER_FAULTS = frozenset(
@@ -32,32 +32,34 @@ class Tracing:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._ended: list[RecordedSpan] = []
+        self._ended: list[Call] = []
 
     def begin(self, call: Call) -> None:
-        """Start the span, and make it the current one for the rest of this task."""
+        """Start the span, at the time when the call came."""
         parent = telemetry.extract(call.metadata)
         caller = trace.get_current_span(parent).get_span_context() if parent else INVALID_SPAN_CONTEXT
         attributes = {telemetry.RPC_SYSTEM: "grpc", telemetry.RPC_METHOD: call.method.name}
-        call.span = RecordedSpan(call.method.name, SpanKind.SERVER, caller, attributes, self._over)
-        # gRPC runs each call in a task of its own, so nothing has to be detached.
-        context.attach(trace.set_span_in_context(call.span, parent))
+        call.span = RecordedSpan(call.method.name, SpanKind.SERVER, caller, attributes, _recorded_later, call.start)
+        call.surroundings = trace.set_span_in_context(call.span, parent)
 
     def end(self, call: Call) -> None:
         """End the span with the call's status."""
-        call.span.attributes[telemetry.RPC_STATUS] = call.status.name
-        if call.status in _SERVER_FAULTS:
-            telemetry.failed(call.span, call.status.name)
         call.span.end()
-
-    def _over(self, span: RecordedSpan) -> None:
         if not self._ended:
             self._loop.call_soon(self._record)
-        self._ended.append(span)
+        self._ended.append(call)
 
     def _record(self) -> None:
         ended, self._ended = self._ended, []
-        for span in ended:
-            names = {name: span.attributes[name] for name in (telemetry.RPC_METHOD, telemetry.RPC_STATUS)}
+        for call in ended:
+            span = call.span
+            names = {telemetry.RPC_METHOD: call.method.name, telemetry.RPC_STATUS: call.status.name}
+            span.attributes.update(names)
+            if call.status in _SERVER_FAULTS:
+                telemetry.failed(span, call.status.name)
             telemetry.rpc_duration.record(span.seconds, names)
             record(span)
+
+
+def _recorded_later(_span: RecordedSpan) -> None:
+    """Do nothing: the span waits for others."""

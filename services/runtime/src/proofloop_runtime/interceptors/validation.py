@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from proofloop_runtime.errors import FieldViolation, InvalidField, MalformedMessage
 from proofloop_runtime.interceptors import wellformed
-from proofloop_runtime.interceptors.pipeline import Call, Unparseable
+from proofloop_runtime.interceptors.call import Call, Unparseable
 
 _validator = protovalidate.Validator()
 
