@@ -25,7 +25,6 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
         settings.tenants,
         runtime.clock,
         settings.queue,
-        settings.linger,
     )
     signer = CheckpointSigner(
         runtime.database,

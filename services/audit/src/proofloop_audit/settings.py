@@ -17,7 +17,6 @@ class AuditSettings(ServiceSettings):
         master_key: File of 64 hex digits, the key that tenants' keys are derived from.
         queue: Most entries that wait to be sequenced; past it, callers are told to come back. At least the largest
             AppendEntries.
-        linger: How long a batch waits under load for more entries, as long as they come.
         future_skew: How far ahead of our clock an event's time may lie.
         checkpoint_every: How far the newest checkpoint may lag behind the log.
     """
@@ -28,6 +27,5 @@ class AuditSettings(ServiceSettings):
     log_key: Path
     master_key: Path
     queue: int = Field(default=10_000, ge=1_000)
-    linger: timedelta = timedelta(milliseconds=20)
     future_skew: timedelta = timedelta(minutes=10)
     checkpoint_every: timedelta = timedelta(seconds=1)

@@ -31,17 +31,9 @@ def dumps(value: Value) -> bytes:
     """The canonical form of `value`, UTF-8; CanonicalError says what cannot be written."""
     try:
         _check(value)
-        return dumps_known(value)
+        return to_utf8(_encode(value))
     except RecursionError as error:
         raise CanonicalError("the value is nested too deeply") from error
-
-
-def dumps_known(value: Value) -> bytes:
-    """`dumps` for a caller who has just built `value` out of what it knows to be allowed, for speed.
-
-    Still raises CanonicalError for lone surrogates.
-    """
-    return to_utf8(_encode(value))
 
 
 def dumps_members(members: Sequence[tuple[str, str]]) -> bytes:

@@ -9,6 +9,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -56,7 +57,7 @@ class Unsealed:
             draft,
             SubjectCommitment(self.subject.pseudonym, commitment(salt, part)),
             AESGCM(key).encrypt(_NONCE, part, None),
-            hmac.digest(self.fingerprint_key, draft.fingerprint_input(part), "sha256"),
+            blake2b(draft.fingerprint_input(part), key=self.fingerprint_key, digest_size=_KEY_BYTES).digest(),
         )
 
 
@@ -67,7 +68,7 @@ class Sealed(NamedTuple):
         draft: The draft.
         commitment: What the leaf says of the subject.
         sealed_part: The encrypted part.
-        fingerprint: Keyed hash that recognises a repetition.
+        fingerprint: Keyed hash (BLAKE2b, RFC 7693) that recognises a repetition.
     """
 
     draft: Draft

@@ -6,10 +6,11 @@ Entries that arrive together are sequenced together, in one batch. While a batch
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 from proofloop_runtime.breaker import Breaker
 from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
@@ -25,27 +26,20 @@ _BATCH = 500
 """Most entries of a batch, unless one group alone has more."""
 _CHUNK = 100
 """Entries that are sealed before the event loop gets its turn."""
-_PAUSE = 0.002
-"""Seconds without an arrival after which a batch waits no longer."""
 _LOCKED_ATTEMPTS = 4
 """Under the lock only entries that another replica appends just then, under the same ids, make an attempt fail."""
 
 log = logging.getLogger(__name__)
 
 
+EntryT = TypeVar("EntryT", Sealed, Unsealed)
+
+
 @dataclass(slots=True)
-class Group:
+class Group(Generic[EntryT]):
     """Entries that are sequenced all or none, and who waits for them."""
 
-    entries: Sequence[Sealed]
-    receipts: "asyncio.Future[list[Receipt]]"
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Entries that wait to be sequenced all or none, and who waits for them."""
-
-    entries: Sequence[Unsealed]
+    entries: Sequence[EntryT]
     receipts: "asyncio.Future[list[Receipt]]"
 
 
@@ -58,27 +52,21 @@ class Sequencer:
         tenants: Whose logs there are.
         clock: The clock.
         queue: Most entries that wait.
-        linger: How long a batch waits for more under load, as long as they come.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        breaker: Breaker,
-        tenants: Sequence[str],
-        clock: Clock,
-        queue: int,
-        linger: timedelta,
-    ) -> None:
+    def __init__(self, database: Database, breaker: Breaker, tenants: Sequence[str], clock: Clock, queue: int) -> None:
         self._queue = queue
         self._waiting = 0
         self._logs = {
-            tenant: _TenantSequencer(LogWriter(tenant, database, clock), breaker, linger) for tenant in tenants
+            tenant: _TenantSequencer(LogWriter(tenant, database, clock), breaker, self._done) for tenant in tenants
         }
         telemetry.observe_queue(lambda: self._waiting)
 
-    async def append(self, entries: Sequence[Unsealed]) -> list[Receipt]:
-        """Append entries of one tenant, all or none; returns when they are durable and sequenced.
+    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
+        """Append entries of one tenant, all or none.
+
+        Returns:
+            Where they stand, when they are durable and sequenced.
 
         Raises:
             Overloaded: too many entries wait; nothing was done.
@@ -89,10 +77,7 @@ class Sequencer:
         if self._waiting + len(entries) > self._queue:
             raise Overloaded("too many entries wait to be sequenced", retry_after=timedelta(milliseconds=100))
         self._waiting += len(entries)
-        try:
-            return await self._logs[entries[0].draft.tenant].append(entries)
-        finally:
-            self._waiting -= len(entries)
+        return self._logs[entries[0].draft.tenant].append(entries)
 
     async def appended(self, tenant: str, most: timedelta) -> None:
         """Return at the next append of this replica to a log, or after `most`."""
@@ -105,72 +90,57 @@ class Sequencer:
             for tenant in self._logs.values():
                 group.create_task(tenant.run())
 
+    def _done(self, entries: int) -> None:
+        self._waiting -= entries
+
 
 class _TenantSequencer:
-    """Appends to one tenant's log."""
+    """Appends to one tenant's log.
 
-    def __init__(self, writer: LogWriter, breaker: Breaker, linger: timedelta) -> None:
+    Args:
+        writer: Of the log.
+        breaker: The database's breaker.
+        done: Is told how many entries wait no longer.
+    """
+
+    def __init__(self, writer: LogWriter, breaker: Breaker, done: Callable[[int], None]) -> None:
         self._writer = writer
         self._breaker = breaker
-        self._linger = linger.total_seconds()
-        self._groups: deque[_Waiting] = deque()
-        self._target = 1
-        self._enough = asyncio.Event()
+        self._done = done
+        self._groups: deque[Group[Unsealed]] = deque()
+        self._arrival = asyncio.Event()
         self.appended = asyncio.Event()
         """Is set, and replaced, at every append."""
 
-    async def append(self, entries: Sequence[Unsealed]) -> list[Receipt]:
-        group = _Waiting(entries, asyncio.get_running_loop().create_future())
-        self._groups.append(group)
-        if len(self._groups) >= self._target:
-            self._enough.set()
-        return await group.receipts
+    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
+        receipts: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        self._groups.append(Group(entries, receipts))
+        self._arrival.set()
+        return receipts
 
     async def run(self) -> None:
-        expected = 1
         try:
             while True:
-                await self._arrival()
-                await self._gather(expected)
+                await self._arrival.wait()
                 groups = self._take()
-                await self._sequence(groups)
-                # Callers in a loop come back: those just answered join those who came meanwhile. A lone caller is
-                # expected alone, and never waits.
-                expected = len(groups) + len(self._groups)
+                # Whoever gave up waiting will ask again with the same id, or not at all.
+                await self._sequence([group for group in groups if not group.receipts.cancelled()])
+                self._done(sum(len(group.entries) for group in groups))
+                if not self._groups:
+                    self._arrival.clear()
         finally:
             self._writer.disconnect()
 
-    async def _arrival(self, target: int = 1) -> None:
-        """Wait until so many groups are there."""
-        if len(self._groups) < target:
-            self._target = target
-            self._enough.clear()
-            await self._enough.wait()
-
-    async def _gather(self, target: int) -> None:
-        """Wait until so many groups are there, or no more come for the moment, or the batch has lingered enough."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._linger
-        came = 0
-        while came < len(self._groups) < target and loop.time() < end:
-            came = len(self._groups)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE):
-                    await self._arrival(target)
-
-    def _take(self) -> list[_Waiting]:
-        taken: list[_Waiting] = []
+    def _take(self) -> list[Group[Unsealed]]:
+        taken: list[Group[Unsealed]] = []
         entries = 0
         while self._groups and (not taken or entries + len(self._groups[0].entries) <= _BATCH):
             group = self._groups.popleft()
-            # Whoever gave up waiting will ask again with the same id, or not at all.
-            if group.receipts.cancelled():
-                continue
             taken.append(group)
             entries += len(group.entries)
         return taken
 
-    async def _sequence(self, groups: list[_Waiting]) -> None:
+    async def _sequence(self, groups: list[Group[Unsealed]]) -> None:
         try:
             with self._breaker.calling():
                 await self._append(await _seal(groups))
@@ -184,7 +154,7 @@ class _TenantSequencer:
                 if not group.receipts.done():
                     group.receipts.set_exception(DependencyUnavailable(DEPENDENCY) if unavailable else error)
 
-    async def _append(self, groups: list[Group]) -> None:
+    async def _append(self, groups: list[Group[Sealed]]) -> None:
         known: dict[str, Known] = {}
         for locked in (False, *[True] * _LOCKED_ATTEMPTS):
             groups = settle(groups, known)
@@ -200,7 +170,7 @@ class _TenantSequencer:
         self.appended = asyncio.Event()
 
 
-async def _seal(groups: Iterable[_Waiting]) -> list[Group]:
+async def _seal(groups: Iterable[Group[Unsealed]]) -> list[Group[Sealed]]:
     """Seal the entries here, together: one by one, amid all that each call does, it costs three times as much."""
     sealed = []
     number = 0
@@ -215,7 +185,7 @@ async def _seal(groups: Iterable[_Waiting]) -> list[Group]:
     return sealed
 
 
-def settle(groups: Iterable[Group], known: Mapping[str, Known]) -> list[Group]:
+def settle(groups: Iterable[Group[Sealed]], known: Mapping[str, Known]) -> list[Group[Sealed]]:
     """Answer the groups whose entries are all known, refuse those that reuse an id; return the others.
 
     Among new entries, the first of each id counts; a later one of the same id must be its equal.
@@ -246,7 +216,7 @@ def settle(groups: Iterable[Group], known: Mapping[str, Known]) -> list[Group]:
     return unsettled
 
 
-def _new_entries(groups: Iterable[Group], known: Mapping[str, Known]) -> list[Sealed]:
+def _new_entries(groups: Iterable[Group[Sealed]], known: Mapping[str, Known]) -> list[Sealed]:
     """Return the entries that are not known, the first of each id; `settle` has seen to it that they are equals."""
     new: dict[str, Sealed] = {}
     for group in groups:

@@ -17,10 +17,10 @@ from opentelemetry.util.types import AttributeValue
 from proofloop_runtime import telemetry as spans
 from proofloop_runtime.database import DEPENDENCY, Database
 from proofloop_runtime.ports import Clock
-from proofloop_verifier.merkle import CompactRange
+from proofloop_verifier.merkle import CompactRange, Subtree
 
 from proofloop_audit import telemetry
-from proofloop_audit.log.batch import Batch, Chain, Head
+from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
 from proofloop_audit.log.domain import Receipt
 from proofloop_audit.log.sealing import Sealed
 
@@ -92,21 +92,8 @@ class LogWriter:
                 await asyncio.sleep(0)
             batch.add(entry)
         after, subtrees = batch.grow()
-        moved = await connection.fetchval(
-            _APPEND,
-            self._tenant,
-            head.range.size,
-            after.range.size,
-            after.range.to_bytes(),
-            after.append_time,
-            *_entry_columns(batch),
-            list(batch.chains),
-            [chain.size for chain in batch.chains.values()],
-            [chain.leaf_hash for chain in batch.chains.values()],
-            [subtree.level for subtree, _ in subtrees],
-            [subtree.position for subtree, _ in subtrees],
-            [root for _, root in subtrees],
-        )
+        statement, parameters = _statement(self._tenant, batch, after, subtrees)
+        moved = await connection.fetchval(statement, *parameters)
         if not moved:
             return {}
         telemetry.batch_size.record(len(entries))
@@ -149,22 +136,43 @@ class LogWriter:
         self._chains.clear()
 
 
-def _entry_columns(batch: Batch) -> tuple[list[Any], ...]:
-    """Return the entries as `_APPEND` takes them, column by column."""
-    drafts = [placed.entry.draft for placed in batch.entries]
+def _statement(
+    tenant: str, batch: Batch, after: Head, subtrees: Sequence[tuple[Subtree, bytes]]
+) -> tuple[str, tuple[Any, ...]]:
+    """Return what appends a batch, and its parameters."""
+    head = (tenant, batch.head.range.size, after.range.size, after.range.to_bytes(), after.append_time)
+    rows = [_row(placed) for placed in batch.entries]
+    chains = [(claim_id, chain.size, chain.leaf_hash) for claim_id, chain in batch.chains.items()]
+    if len(rows) == 1 and not subtrees:
+        # A lone caller waits for this statement, which takes PostgreSQL a quarter less time than one with arrays.
+        chain_size = chains[0][1] if chains else None
+        return _APPEND_ONE, (*head, *rows[0], chain_size)
+    trees = [(subtree.level, subtree.position, root) for subtree, root in subtrees]
+    return _APPEND, (*head, *_columns(rows, 11), *_columns(chains, 3), *_columns(trees, 3))
+
+
+def _row(placed: PlacedEntry) -> tuple[Any, ...]:
+    """Return an entry as both statements take it."""
+    entry, receipt = placed.entry, placed.receipt
+    draft = entry.draft
     return (
-        [placed.receipt.index for placed in batch.entries],
-        [draft.entry_id for draft in drafts],
-        [placed.entry.fingerprint for placed in batch.entries],
-        [placed.leaf for placed in batch.entries],
-        [placed.receipt.leaf_hash for placed in batch.entries],
-        [draft.claim_id for draft in drafts],
-        [draft.entity_type for draft in drafts],
-        [draft.entity_id for draft in drafts],
-        [draft.action for draft in drafts],
-        [placed.entry.commitment.pseudonym for placed in batch.entries],
-        [placed.entry.sealed_part for placed in batch.entries],
+        receipt.index,
+        draft.entry_id,
+        entry.fingerprint,
+        placed.leaf,
+        receipt.leaf_hash,
+        draft.claim_id,
+        draft.entity_type,
+        draft.entity_id,
+        draft.action,
+        entry.commitment.pseudonym,
+        entry.sealed_part,
     )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    """Return rows as columns, also where there are none."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 _INSERT_HEAD = """
@@ -207,6 +215,25 @@ _APPEND = """
         INSERT INTO log_subtree (tenant, level, position, root)
         SELECT head.tenant, s.level, s.position, s.root
         FROM head, unnest($20::smallint[], $21::bigint[], $22::bytea[]) AS s (level, position, root)
+    )
+    SELECT EXISTS (SELECT FROM head)
+"""
+
+_APPEND_ONE = """
+    WITH head AS (
+        UPDATE log_head SET size = $3, roots = $4, append_time = $5
+        WHERE tenant = $1 AND size = $2
+        RETURNING tenant
+    ), entries AS (
+        INSERT INTO log_entry (
+            tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
+            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
+        )
+        SELECT tenant, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM head
+    ), claims AS (
+        INSERT INTO log_claim (tenant, claim_id, size, leaf_hash)
+        SELECT tenant, $11, $17, $10 FROM head WHERE $11::uuid IS NOT NULL
+        ON CONFLICT (tenant, claim_id) DO UPDATE SET size = EXCLUDED.size, leaf_hash = EXCLUDED.leaf_hash
     )
     SELECT EXISTS (SELECT FROM head)
 """
