@@ -28,6 +28,7 @@ async def test_every_change_is_an_event_under_the_id_that_the_prompt_shows(packe
     answered = (await ann.AnswerPrompt(answering(asked, text="Ünits…"))).prompt
     events = await heard(3)
     assert [event.event_id for event in events] == [prompt.last_event_id for prompt in (asked, seen, answered)]
+    assert [event.event_id for event in events] == [change.event_id for change in answered.changes]
     assert [event.action for event in events] == ["prompt.created", "prompt.delivered", "prompt.answered"]
     assert [event.actor_id for event in events] == ["packets", "ann", "ann"]
     assert [event.reason for event in events] == [change.reason for change in answered.changes]

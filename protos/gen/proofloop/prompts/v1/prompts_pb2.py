@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proofloop/prompts/v1/prompts.proto\x12\x14proofloop.prompts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x06Option\x12&\n\x02id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9._-]+$\x12\x1b\n\x05label\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\S\"p\n\x06\x41nswer\x12\x11\n\toption_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cshown_sha256\x18\x03 \x01(\t\x12/\n\x0b\x61nswer_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc7\x01\n\x0bStateChange\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.proofloop.prompts.v1.PromptState\x12/\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nactor_type\x18\x03 \x01(\x0e\x32\x1f.proofloop.prompts.v1.ActorType\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xba\x05\n\x06Prompt\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65vidence_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61ssignee_id\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12-\n\x07options\x18\x07 \x03(\x0b\x32\x1c.proofloop.prompts.v1.Option\x12\x19\n\x11\x66ree_text_allowed\x18\x08 \x01(\x08\x12\x14\n\x0cshown_sha256\x18\t \x01(\t\x12\x30\n\x08priority\x18\n \x01(\x0e\x32\x1e.proofloop.prompts.v1.Priority\x12.\n\x07\x63hannel\x18\x0b \x01(\x0e\x32\x1d.proofloop.prompts.v1.Channel\x12\x30\n\x05state\x18\x0c \x01(\x0e\x32!.proofloop.prompts.v1.PromptState\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65liver_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x61nswer\x18\x11 \x01(\x0b\x32\x1c.proofloop.prompts.v1.Answer\x12\x32\n\x07\x63hanges\x18\x12 \x03(\x0b\x32!.proofloop.prompts.v1.StateChange\x12\x15\n\rlast_event_id\x18\x13 \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"\xd4\x01\n\tFeedEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x06 \x01(\t\x12\x11\n\tentity_id\x18\x07 \x01(\t\x12,\n\x06prompt\x18\x08 \x01(\x0b\x32\x1c.proofloop.prompts.v1.Prompt\"\x0b\n\tHeartbeat\",\n\tStreamEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb2\x01\n\x0bPromptState\x12\x1c\n\x18PROMPT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROMPT_STATE_PENDING\x10\x01\x12\x1a\n\x16PROMPT_STATE_DELIVERED\x10\x02\x12\x19\n\x15PROMPT_STATE_ANSWERED\x10\x03\x12\x18\n\x14PROMPT_STATE_EXPIRED\x10\x04\x12\x1a\n\x16PROMPT_STATE_CANCELLED\x10\x05*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*Z\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HANNEL_IN_APP\x10\x01\x12\x11\n\rCHANNEL_EMAIL\x10\x02\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x03*T\n\tActorType\x12\x1a\n\x16\x41\x43TOR_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_TYPE_USER\x10\x01\x12\x16\n\x12\x41\x43TOR_TYPE_SERVICE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"proofloop/prompts/v1/prompts.proto\x12\x14proofloop.prompts.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"M\n\x06Option\x12&\n\x02id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18@2\x11^[A-Za-z0-9._-]+$\x12\x1b\n\x05label\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\x32\x02\\S\"p\n\x06\x41nswer\x12\x11\n\toption_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cshown_sha256\x18\x03 \x01(\t\x12/\n\x0b\x61nswer_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x01\n\x0bStateChange\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.proofloop.prompts.v1.PromptState\x12/\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nactor_type\x18\x03 \x01(\x0e\x32\x1f.proofloop.prompts.v1.ActorType\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"\xba\x05\n\x06Prompt\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65vidence_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61ssignee_id\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12-\n\x07options\x18\x07 \x03(\x0b\x32\x1c.proofloop.prompts.v1.Option\x12\x19\n\x11\x66ree_text_allowed\x18\x08 \x01(\x08\x12\x14\n\x0cshown_sha256\x18\t \x01(\t\x12\x30\n\x08priority\x18\n \x01(\x0e\x32\x1e.proofloop.prompts.v1.Priority\x12.\n\x07\x63hannel\x18\x0b \x01(\x0e\x32\x1d.proofloop.prompts.v1.Channel\x12\x30\n\x05state\x18\x0c \x01(\x0e\x32!.proofloop.prompts.v1.PromptState\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65liver_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06\x61nswer\x18\x11 \x01(\x0b\x32\x1c.proofloop.prompts.v1.Answer\x12\x32\n\x07\x63hanges\x18\x12 \x03(\x0b\x32!.proofloop.prompts.v1.StateChange\x12\x15\n\rlast_event_id\x18\x13 \x01(\t\x12\x0c\n\x04\x65tag\x18\x14 \x01(\t\"\xd4\x01\n\tFeedEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\x12\x13\n\x0b\x65ntity_type\x18\x06 \x01(\t\x12\x11\n\tentity_id\x18\x07 \x01(\t\x12,\n\x06prompt\x18\x08 \x01(\x0b\x32\x1c.proofloop.prompts.v1.Prompt\"\x0b\n\tHeartbeat\",\n\tStreamEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb2\x01\n\x0bPromptState\x12\x1c\n\x18PROMPT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROMPT_STATE_PENDING\x10\x01\x12\x1a\n\x16PROMPT_STATE_DELIVERED\x10\x02\x12\x19\n\x15PROMPT_STATE_ANSWERED\x10\x03\x12\x18\n\x14PROMPT_STATE_EXPIRED\x10\x04\x12\x1a\n\x16PROMPT_STATE_CANCELLED\x10\x05*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*Z\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43HANNEL_IN_APP\x10\x01\x12\x11\n\rCHANNEL_EMAIL\x10\x02\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x03*T\n\tActorType\x12\x1a\n\x16\x41\x43TOR_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_TYPE_USER\x10\x01\x12\x16\n\x12\x41\x43TOR_TYPE_SERVICE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,26 +37,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPTION'].fields_by_name['id']._serialized_options = b'\272H\027r\025\030@2\021^[A-Za-z0-9._-]+$'
   _globals['_OPTION'].fields_by_name['label']._loaded_options = None
   _globals['_OPTION'].fields_by_name['label']._serialized_options = b'\272H\tr\007\030\310\0012\002\\S'
-  _globals['_PROMPTSTATE']._serialized_start=1493
-  _globals['_PROMPTSTATE']._serialized_end=1671
-  _globals['_PRIORITY']._serialized_start=1673
-  _globals['_PRIORITY']._serialized_end=1788
-  _globals['_CHANNEL']._serialized_start=1790
-  _globals['_CHANNEL']._serialized_end=1880
-  _globals['_ACTORTYPE']._serialized_start=1882
-  _globals['_ACTORTYPE']._serialized_end=1966
+  _globals['_PROMPTSTATE']._serialized_start=1511
+  _globals['_PROMPTSTATE']._serialized_end=1689
+  _globals['_PRIORITY']._serialized_start=1691
+  _globals['_PRIORITY']._serialized_end=1806
+  _globals['_CHANNEL']._serialized_start=1808
+  _globals['_CHANNEL']._serialized_end=1898
+  _globals['_ACTORTYPE']._serialized_start=1900
+  _globals['_ACTORTYPE']._serialized_end=1984
   _globals['_OPTION']._serialized_start=122
   _globals['_OPTION']._serialized_end=199
   _globals['_ANSWER']._serialized_start=201
   _globals['_ANSWER']._serialized_end=313
   _globals['_STATECHANGE']._serialized_start=316
-  _globals['_STATECHANGE']._serialized_end=515
-  _globals['_PROMPT']._serialized_start=518
-  _globals['_PROMPT']._serialized_end=1216
-  _globals['_FEEDEVENT']._serialized_start=1219
-  _globals['_FEEDEVENT']._serialized_end=1431
-  _globals['_HEARTBEAT']._serialized_start=1433
-  _globals['_HEARTBEAT']._serialized_end=1444
-  _globals['_STREAMEND']._serialized_start=1446
-  _globals['_STREAMEND']._serialized_end=1490
+  _globals['_STATECHANGE']._serialized_end=533
+  _globals['_PROMPT']._serialized_start=536
+  _globals['_PROMPT']._serialized_end=1234
+  _globals['_FEEDEVENT']._serialized_start=1237
+  _globals['_FEEDEVENT']._serialized_end=1449
+  _globals['_HEARTBEAT']._serialized_start=1451
+  _globals['_HEARTBEAT']._serialized_end=1462
+  _globals['_STREAMEND']._serialized_start=1464
+  _globals['_STREAMEND']._serialized_end=1508
 # @@protoc_insertion_point(module_scope)

@@ -217,6 +217,7 @@ class StateChange(_message.Message):
     ACTOR_TYPE_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     state: Global___PromptState.ValueType
     """The state that it went into."""
     actor_type: Global___ActorType.ValueType
@@ -225,6 +226,8 @@ class StateChange(_message.Message):
     """The person or the service that did it; `prompts` where the service acted by itself."""
     reason: _builtins.str
     """Why, such as `shown to the assignee` or the canceller's own words."""
+    event_id: _builtins.str
+    """The event that tells of it, which is also the id of its audit entry."""
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -237,10 +240,11 @@ class StateChange(_message.Message):
         actor_type: Global___ActorType.ValueType = ...,
         actor_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "actor_type", b"actor_type", "change_time", b"change_time", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "actor_type", b"actor_type", "change_time", b"change_time", "event_id", b"event_id", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -108,4 +108,5 @@ def _change(change: Change) -> prompts_pb2.StateChange:
         actor_type=_ACTOR_TYPES[act.actor.type],
         actor_id=act.actor.id,
         reason=act.reason,
+        event_id=act.event_id,
     )
