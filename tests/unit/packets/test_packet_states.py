@@ -93,6 +93,17 @@ def test_a_completed_packet_is_sealed_and_tells_no_old_failure():
     assert done.require_sealed() == SEALED
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda packet: domain.complete(packet, "w1", SEALED, "end", NOW),
+        lambda packet: domain.give_up(packet, "w1", "r", "end", NOW),
+    ],
+)
+def test_a_packet_that_ended_still_knows_the_event_that_asked_for_it(end):
+    assert end(taken()).event_ids == ("requested", "end")
+
+
 def test_what_is_not_sealed_cannot_be_fetched():
     with pytest.raises(PacketNotCompleted) as refused:
         requested().require_sealed()

@@ -104,7 +104,7 @@ class Packet:
         update_time: When it last changed.
         end_time: When it reached a final state.
         version: Number of its changes, from 1.
-        last_event_id: The event of its last change of state that others are told of.
+        event_ids: The events that told others of it, oldest first; at least one.
     """
 
     packet_id: str
@@ -124,7 +124,12 @@ class Packet:
     update_time: datetime
     end_time: datetime | None
     version: int
-    last_event_id: str
+    event_ids: tuple[str, ...]
+
+    @property
+    def last_event_id(self) -> str:
+        """Return the event of its last change of state that others are told of."""
+        return self.event_ids[-1]
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether a worker may take it up: it waits and its time has come, or its worker fell silent."""
@@ -181,7 +186,7 @@ def request_packet(
         update_time=now,
         end_time=None,
         version=1,
-        last_event_id=event_id,
+        event_ids=(event_id,),
     )
 
 
@@ -224,7 +229,7 @@ def complete(packet: Packet, worker: str, sealed: Sealed, event_id: str, now: da
         progress=PROGRESS[PacketStep.DONE],
         failure_reason="",
         end_time=now,
-        last_event_id=event_id,
+        event_ids=(*packet.event_ids, event_id),
     )
 
 
@@ -257,7 +262,7 @@ def give_up(packet: Packet, worker: str, reason: str, event_id: str, now: dateti
         lease=None,
         failure_reason=reason,
         end_time=now,
-        last_event_id=event_id,
+        event_ids=(*packet.event_ids, event_id),
     )
 
 

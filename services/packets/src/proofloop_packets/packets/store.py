@@ -40,7 +40,7 @@ packet = sa.Table(
     sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
     sa.Column("end_time", sa.DateTime(timezone=True)),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("last_event_id", pg.UUID(as_uuid=False), nullable=False),
+    sa.Column("event_ids", pg.ARRAY(pg.UUID(as_uuid=False)), nullable=False),
 )
 
 material = sa.Table(
@@ -218,7 +218,7 @@ def _columns(of: Packet) -> dict[str, Any]:
         "update_time": of.update_time,
         "end_time": of.end_time,
         "version": of.version,
-        "last_event_id": of.last_event_id,
+        "event_ids": list(of.event_ids),
     }
 
 
@@ -241,5 +241,5 @@ def _packet(row: sa.Row[Any]) -> Packet:
         update_time=row.update_time,
         end_time=row.end_time,
         version=row.version,
-        last_event_id=row.last_event_id,
+        event_ids=tuple(row.event_ids),
     )

@@ -70,7 +70,7 @@ def upgrade() -> None:
             update_time timestamptz NOT NULL,
             end_time timestamptz,
             version bigint NOT NULL,
-            last_event_id uuid NOT NULL,
+            event_ids uuid[] NOT NULL CHECK (cardinality(event_ids) > 0),
             PRIMARY KEY (tenant, packet_id),
             FOREIGN KEY (tenant, claim_id) REFERENCES claim,
             CHECK ((lease_worker IS NULL) = (lease_expire_time IS NULL)),
