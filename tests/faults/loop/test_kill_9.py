@@ -36,9 +36,6 @@ ACTIONS = Counter(
 )
 """What the audit log must hold of a claim, and how often."""
 
-MAY_BE_LATE = {"prompt.created", "workflow.summarized", "workflow.reviewed"}
-"""A packet waits for the last event of each thing it tells of, and not for those before it."""
-
 MOMENTS = {
     "audit": ("packet",),
     "prompts": ("prompt",),
@@ -106,7 +103,6 @@ async def the_packet_verifies(loop, folder) -> None:
     checkpoint = (await loop.ask(loop.auditor.log.GetCheckpoint, GetCheckpointRequest())).checkpoint
     report = await asyncio.to_thread(verify_packet, file, [VerifierKey.parse(checkpoint.verifier_key)])
     assert report.verdict is Verdict.VERIFIED, report.first_failure
-    # All but what says that the packet is done, which cannot stand in it. What precedes the last event of a prompt or a
-    # workflow may be late: a message that a killed consumer had in hand is delivered again after 30 s.
-    assert ACTIONS.total() - 1 - len(MAY_BE_LATE) <= report.entries_proven <= ACTIONS.total() - 1
+    # All but what says that the packet is done, which cannot stand in it.
+    assert report.entries_proven == ACTIONS.total() - 1
     assert report.evidence_files == len(loop.files)

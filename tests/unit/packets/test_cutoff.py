@@ -33,8 +33,12 @@ def test_the_details_are_the_same_text_every_time():
     assert cutoff.details_json(b"a", b"b") == cutoff.details_json(b"a", b"b")
 
 
-def test_each_event_is_awaited_once_and_missing_ones_not_at_all():
-    assert cutoff.awaited_events(["b", "", "a", "b"]) == ("a", "b")
+def test_an_event_without_an_entry_is_missing_once_whatever_comes_after_it():
+    assert cutoff.missing(["e4", "e0", "e3", "e4", "e1"], chain(2)) == ("e3", "e4")
+
+
+def test_nothing_is_missing_when_each_event_has_an_entry():
+    assert cutoff.missing(["e1", "e0"], chain(3)) == ()
 
 
 @given(st.integers(1, 20), st.data())

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -59,18 +59,28 @@ class AuditLog:
         self._stub = stub
         self._patience = patience
 
-    async def await_entries(self, entry_ids: Sequence[str]) -> None:
-        """Return when the log holds all of these entries.
+    async def entries_with(self, claim_id: str, event_ids: Collection[str]) -> Sequence[log_pb2.Entry]:
+        """Return all entries of a claim, oldest first, once each of these events is among them.
+
+        Args:
+            claim_id: The claim.
+            event_ids: At least one.
 
         Raises:
-            TryLater: it does not, however long we waited.
+            TryLater: the log does not hold all of them, however long we waited.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._patience.total_seconds()
-        for entry_id in entry_ids:
-            while not await self._holds(entry_id):
-                if loop.time() >= end:
-                    raise TryLater(f"the audit log does not hold event {entry_id} yet")
+        end = asyncio.get_running_loop().time() + self._patience.total_seconds()
+        # Events mostly reach the log in order: once it holds the newest, one listing shows that all are there.
+        await self._await_entry(max(event_ids), end)
+        entries = await self.entries(claim_id)
+        late = cutoff.missing(event_ids, entries)
+        if late:
+            for event_id in late:
+                await self._await_entry(event_id, end)
+            entries = await self.entries(claim_id)
+            if absent := cutoff.missing(event_ids, entries):
+                raise TryLater(f"the audit log does not hold event {absent[0]} as one of the claim")
+        return entries
 
     async def entries(self, claim_id: str) -> Sequence[log_pb2.Entry]:
         """Return all entries of a claim, oldest first."""
@@ -133,6 +143,11 @@ class AuditLog:
             return ProvenEntry(entry, tuple(response.proof.hashes))
 
         return await asyncio.gather(*(proven(entry) for entry in entries))
+
+    async def _await_entry(self, entry_id: str, end: float) -> None:
+        while not await self._holds(entry_id):
+            if asyncio.get_running_loop().time() >= end:
+                raise TryLater(f"the audit log does not hold event {entry_id} yet")
 
     async def _holds(self, entry_id: str) -> bool:
         request = log_service_pb2.GetEntryRequest(entry_id=entry_id)

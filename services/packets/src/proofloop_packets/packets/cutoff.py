@@ -56,12 +56,12 @@ class CutOff:
     signer_sha256: str
 
 
-def awaited_events(last_event_ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the events that the log must hold before the cut-off, each once, oldest first.
+def missing(event_ids: Iterable[str], entries: Iterable[ClaimEntry]) -> tuple[str, ...]:
+    """Return those of the events that have no entry among a claim's, each once, oldest first.
 
-    Ids are UUIDv7 and sort by time: waiting for the newest last, most of the waits end at once.
+    Ids are UUIDv7 and sort by time.
     """
-    return tuple(sorted({event_id for event_id in last_event_ids if event_id}))
+    return tuple(sorted(set(event_ids) - {entry.entry_id for entry in entries}))
 
 
 def details_json(snapshot: bytes, signer_certificate: bytes) -> str:

@@ -60,8 +60,7 @@ class Maker:
         async with _step(hold, PacketStep.SNAPSHOT):
             packet = hold.packet
             found = await self._find(hold.tenant, packet.claim_id)
-            await self._audit.await_entries(cutoff.awaited_events([*found.last_event_ids, packet.last_event_id]))
-            entries = await self._audit.entries(packet.claim_id)
+            entries = await self._audit.entries_with(packet.claim_id, found.event_ids)
             moment = self._clock.now()
             snapshot = tell(packet.packet_id, hold.tenant, found, entries, moment)
 
@@ -75,9 +74,10 @@ class Maker:
         async with self._database.transaction(tenant) as unit:
             claim = await claims.get(unit, claim_id)
             files = await evidence.oldest_first(unit, claim_id=claim_id)
+            packet_event_ids = await store.event_ids(unit, claim_id)
         prompts = await self._sources.prompts(claim_id)
         workflows = await self._sources.workflows(claim_id)
-        return Found(claim, files, prompts, workflows)
+        return Found(claim, files, packet_event_ids, prompts, workflows)
 
     async def _cut_off(self, hold: Hold, material: Material, snapshot: bytes) -> CutOff:
         """Append the cut-off to the log, and fix it with a checkpoint that covers it."""

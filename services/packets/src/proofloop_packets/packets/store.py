@@ -123,6 +123,13 @@ async def newest_first(
     return [_packet(row) for row in rows]
 
 
+async def event_ids(unit: UnitOfWork, claim_id: str) -> list[str]:
+    """Return the events of all packets of a claim."""
+    of_claim = sa.and_(packet.c.tenant == unit.tenant, packet.c.claim_id == claim_id)
+    rows = await unit.execute(sa.select(packet.c.event_ids).where(of_claim))
+    return [event_id for row in rows for event_id in row.event_ids]
+
+
 async def next_due(unit: UnitOfWork, now: datetime) -> tuple[str, Packet] | None:
     """Return the tenant and the packet that is due longest, locked, of all tenants of this transaction.
 

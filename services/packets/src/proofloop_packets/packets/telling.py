@@ -34,23 +34,27 @@ class Found:
     Attributes:
         claim: The claim.
         evidence: Its files, oldest first.
+        packet_event_ids: The events of its packets, this one's and all others'.
         prompts: The prompts about it, oldest first.
         workflows: Its exports, oldest first.
     """
 
     claim: Claim
     evidence: Sequence[Evidence]
+    packet_event_ids: Sequence[str]
     prompts: Sequence[prompts_pb2.Prompt]
     workflows: Sequence[workflows_pb2.Workflow]
 
     @property
-    def last_event_ids(self) -> Sequence[str]:
-        """Return the event of the last change of each thing found."""
+    def event_ids(self) -> Sequence[str]:
+        """Return every event of everything found: the log may hold a later one of a thing and still lack an earlier."""
         return [
+            # A claim and a file never change, so that the last event of each is its only one.
             self.claim.last_event_id,
             *(each.last_event_id for each in self.evidence),
-            *(each.last_event_id for each in self.prompts),
-            *(each.last_event_id for each in self.workflows),
+            *self.packet_event_ids,
+            *(change.event_id for each in self.prompts for change in each.changes),
+            *(record.event_id for each in self.workflows for record in each.records),
         ]
 
 

@@ -2,18 +2,19 @@
 
 import io
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import httpx
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 from proofloop.audit.v1 import log_service_pb2
-from proofloop.exports.v1 import workflows_service_pb2
+from proofloop.exports.v1 import workflows_pb2, workflows_service_pb2
+from proofloop.exports.v1.workflows_service_pb2_grpc import WorkflowServiceStub
 from proofloop.packets.v1 import packets_pb2
 from proofloop.packets.v1 import packets_service_pb2 as contract
-from proofloop.prompts.v1 import prompts_service_pb2
+from proofloop.prompts.v1 import prompts_pb2, prompts_service_pb2
+from proofloop.prompts.v1.prompts_service_pb2_grpc import PromptServiceStub
 from proofloop_audit.bootstrap import application as audit_application
 from proofloop_audit.settings import AuditSettings
 from proofloop_exports.bootstrap import application as exports_application
@@ -30,23 +31,6 @@ from proofloop_runtime.testing import Certificates, Service, SpanRecorder, servi
 LOG = log_service_pb2.DESCRIPTOR.services_by_name["LogService"]
 PROMPTS = prompts_service_pb2.DESCRIPTOR.services_by_name["PromptService"]
 WORKFLOWS = workflows_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"]
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """The services that a packet asks."""
-
-    audit: Service
-    prompts: Service
-    exports: Service
-
-    @property
-    def targets(self) -> dict[str, str]:
-        return {
-            "audit_target": self.audit.running.address,
-            "prompts_target": self.prompts.running.address,
-            "exports_target": self.exports.running.address,
-        }
 
 
 @pytest.fixture
@@ -77,27 +61,45 @@ async def audit_settings(common, keys: Keys) -> AuditSettings:
 
 
 @pytest.fixture
-async def others(common, audit_settings, bucket: SeaweedServer, certificates, spans: SpanRecorder):
-    prompts_settings = PromptsSettings(**await common("prompts"))
-    exports_settings = ExportsSettings(
+async def audit(audit_settings: AuditSettings, certificates, spans: SpanRecorder) -> AsyncIterator[Service]:
+    async with serving(audit_application, audit_settings, [LOG], certificates) as service:
+        yield service
+
+
+@pytest.fixture
+async def prompts(common, certificates, spans: SpanRecorder) -> AsyncIterator[Service]:
+    settings = PromptsSettings(**await common("prompts"))
+    async with serving(prompts_application, settings, [PROMPTS], certificates) as service:
+        yield service
+
+
+@pytest.fixture
+async def exports(common, bucket: SeaweedServer, certificates, spans: SpanRecorder) -> AsyncIterator[Service]:
+    settings = ExportsSettings(
         **await common("exports"),
         s3_endpoint=bucket.endpoint,
         s3_bucket="packets",
         s3_access_key=bucket.access_key,
         s3_secret_key=bucket.secret_key,
     )
-    async with (
-        serving(audit_application, audit_settings, [LOG], certificates) as audit,
-        serving(prompts_application, prompts_settings, [PROMPTS], certificates) as prompts,
-        serving(exports_application, exports_settings, [WORKFLOWS], certificates) as exports,
-    ):
-        yield Others(audit, prompts, exports)
+    async with serving(exports_application, settings, [WORKFLOWS], certificates) as service:
+        yield service
 
 
 @pytest.fixture
-def packets_settings(packets_settings: PacketsSettings, others: Others) -> PacketsSettings:
+def targets(audit: Service, prompts: Service, exports: Service) -> dict[str, str]:
+    """Where a packet finds the services that it asks, as settings name them."""
+    return {
+        "audit_target": audit.running.address,
+        "prompts_target": prompts.running.address,
+        "exports_target": exports.running.address,
+    }
+
+
+@pytest.fixture
+def packets_settings(packets_settings: PacketsSettings, targets: dict[str, str]) -> PacketsSettings:
     """As everywhere, with the other services where they are."""
-    return packets_settings.model_copy(update=others.targets | {"attempts": 3})
+    return packets_settings.model_copy(update=targets | {"attempts": 3})
 
 
 def request_id() -> str:
@@ -144,3 +146,50 @@ def unzipped(content: bytes) -> dict[str, bytes]:
     """The files of a packet by their path inside its folder."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+async def answered_prompt(prompts: Service, token_for, claim_id: str) -> prompts_pb2.Prompt:
+    """Ask ann about a claim, and answer as ann."""
+    async with (
+        prompts.channel(peer="exports") as ours,
+        prompts.channel(peer="cli", token=token_for("ann", "claimant")) as theirs,
+    ):
+        create = prompts_service_pb2.CreatePromptRequest(
+            request_id=request_id(),
+            claim_id=claim_id,
+            assignee_id="ann",
+            question="Were 28 units received?",
+            options=[prompts_pb2.Option(id="yes", label="Yes"), prompts_pb2.Option(id="no", label="No")],
+        )
+        prompt = (await PromptServiceStub(ours).CreatePrompt(create)).prompt
+        answer = prompts_service_pb2.AnswerPromptRequest(
+            request_id=request_id(), prompt_id=prompt.prompt_id, shown_sha256=prompt.shown_sha256, option_id="yes"
+        )
+        return (await PromptServiceStub(theirs).AnswerPrompt(answer)).prompt
+
+
+async def recorded_workflow(exports: Service, claim_id: str, document_id: str, **revision) -> workflows_pb2.Workflow:
+    """Record stage 1 of a workflow, or with `workflow_id` and `new_revision` stage 1 anew."""
+    summary = {
+        "text": "40 units were billed.",
+        "ai_metadata": {
+            "model": "extractive-1",
+            "template_version": "invoice@1",
+            "generate_time": {"seconds": 1_767_225_600},
+            "duration": {"nanos": 5_000_000},
+            "confidence": "0.93",
+        },
+    }
+    request = workflows_service_pb2.RecordInitialSummaryRequest(
+        request_id=request_id(),
+        document_id=document_id,
+        document_name="invoice.pdf",
+        claim_id=claim_id,
+        owner_id="ann",
+        source={"document_type": "invoice", "extraction_method": "pdf_text", "confidence": "0.9"},
+        extracted_data_json='{"billed": 40}',
+        ai_summary=summary,
+        **revision,
+    )
+    async with exports.channel(peer="prompts") as channel:
+        return (await WorkflowServiceStub(channel).RecordInitialSummary(request)).workflow

@@ -33,7 +33,7 @@ async def test_a_packet_made_again_is_the_same_byte_for_byte(ann, packets_databa
     assert (again.sha256, again.size, again.cutoff_time) == (first.sha256, first.size, first.cutoff_time)
 
 
-async def test_a_cut_off_that_stands_in_the_log_is_used_again(ann, packets_database, others) -> None:
+async def test_a_cut_off_that_stands_in_the_log_is_used_again(ann, packets_database, audit) -> None:
     claim = await ann.open_claim()
     first = await made(ann, claim.claim_id)
 
@@ -43,7 +43,7 @@ async def test_a_cut_off_that_stands_in_the_log_is_used_again(ann, packets_datab
     assert again.state == packets_pb2.PACKET_STATE_COMPLETED
     report = await verified(ann, await fetched(ann, again.packet_id))
     assert report.verdict == packets_pb2.VERDICT_VERIFIED
-    async with others.audit.channel() as channel:
+    async with audit.channel() as channel:
         cut_offs = log_service_pb2.ListEntriesRequest(claim_id=claim.claim_id, action="packet.cutoff")
         assert len((await LogServiceStub(channel).ListEntries(cut_offs)).entries) == 1
 
@@ -70,7 +70,7 @@ async def test_a_packet_whose_signer_was_replaced_is_given_up(ann, packets_datab
     assert "signs summaries" in again.failure_reason
 
 
-async def test_a_dependency_that_is_down_is_tried_again_and_then_named(replica, connect, others, refused) -> None:
+async def test_a_dependency_that_is_down_is_tried_again_and_then_named(replica, connect, audit, refused) -> None:
     async with (
         replica(exports_target="127.0.0.1:1", attempts=2) as service,
         connect(service, "ann", "claimant") as ann,
@@ -85,7 +85,7 @@ async def test_a_dependency_that_is_down_is_tried_again_and_then_named(replica, 
         with refused("FAILED_PRECONDITION", "PACKET_NOT_COMPLETED") as refusal:
             await ann.packets.GetPacketUrl(contract.GetPacketUrlRequest(packet_id=packet.packet_id))
         assert refusal[0].metadata == {"state": "failed"}
-        entry = await entry_of(others, failed.last_event_id)
+        entry = await entry_of(audit, failed.last_event_id)
         assert (entry.action, entry.outcome) == ("packet.failed", log_pb2.OUTCOME_FAILURE)
         assert json.loads(entry.details_json)["failureReason"] == "exports is not available"
 
@@ -165,8 +165,8 @@ async def fall_silent(database: Database, packet_id: str, forget: str = "") -> N
         await connection.close()
 
 
-async def entry_of(others, event_id: str) -> log_pb2.Entry:
-    async with others.audit.channel() as channel:
+async def entry_of(audit, event_id: str) -> log_pb2.Entry:
+    async with audit.channel() as channel:
         request = log_service_pb2.GetEntryRequest(entry_id=event_id, max_wait={"seconds": 20})
         return (await LogServiceStub(channel).GetEntry(request)).entry
 
