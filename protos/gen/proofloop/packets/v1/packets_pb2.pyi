@@ -177,7 +177,7 @@ class Packet(_message.Message):
     """The event of its last change: the audit entry of this id tells of it."""
     @_builtins.property
     def cutoff_time(self) -> _timestamp_pb2.Timestamp:
-        """The moment it tells of; absent until it is fixed."""
+        """The moment it tells of: it holds everything that had happened by then. Absent until it is fixed."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

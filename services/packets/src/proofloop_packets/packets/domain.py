@@ -99,7 +99,7 @@ class Packet:
         failure_reason: Why it failed or is tried again, in plain words.
         sealed: The finished packet.
         requested_by: Who asked for it.
-        cutoff_time: The moment it tells of, once that is fixed.
+        cutoff_time: The moment it tells of, once that is fixed: nothing that had happened by then is missing.
         create_time: When it was asked for.
         update_time: When it last changed.
         end_time: When it reached a final state.

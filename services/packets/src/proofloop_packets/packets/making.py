@@ -59,9 +59,10 @@ class Maker:
         """Gather what there is to tell, wait until the log knows of all of it, and fix it."""
         async with _step(hold, PacketStep.SNAPSHOT):
             packet = hold.packet
+            # Before anything is gathered, and not after the wait for the log: what happened up to now is found.
+            moment = self._clock.now()
             found = await self._find(hold.tenant, packet.claim_id)
             entries = await self._audit.entries_with(packet.claim_id, found.event_ids)
-            moment = self._clock.now()
             snapshot = tell(packet.packet_id, hold.tenant, found, entries, moment)
 
             async def fix(unit: UnitOfWork, changed: Packet) -> None:

@@ -57,6 +57,17 @@ async def test_a_packet_tells_all_that_the_services_know_and_verifies(
     assert is_a_bag(tmp_path, held, packet.packet_id)
 
 
+async def test_the_moment_a_packet_tells_of_is_before_it_is_gathered(ann, spans) -> None:
+    """What happens meanwhile may be in it; what had happened by its moment is."""
+    packet = await made(ann, (await ann.open_claim()).claim_id)
+    assert packet.state == packets_pb2.PACKET_STATE_COMPLETED
+    methods = ("proofloop.prompts.v1.PromptService/ListPrompts", "proofloop.exports.v1.WorkflowService/ListWorkflows")
+    for method in methods:
+        gathering = spans.named(method)
+        assert gathering
+        assert packet.cutoff_time.ToNanoseconds() <= min(span.start_time for span in gathering)
+
+
 async def entries_are_those_of_the_log(audit, held: dict[str, bytes], packet: packets_pb2.Packet) -> bool:
     """The packet holds the claim's entries from 0 to its cut-off, and not the `packet.generated` that follows."""
     lines = [json.loads(line) for line in held["data/audit/entries.jsonl"].splitlines()]
