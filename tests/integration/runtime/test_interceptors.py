@@ -151,6 +151,13 @@ async def test_the_correlation_id_comes_back_with_every_answer(plain, command) -
     assert dict(await answer.trailing_metadata())["x-request-id"] == "request-7"
 
 
+async def test_a_caller_without_a_correlation_id_gets_one_when_something_is_wrong(plain) -> None:
+    stub = EchoStub(plain("packets"))
+    assert "x-request-id" not in dict(await stub.Say(SayRequest(), metadata=ACME).trailing_metadata())
+    refused = dict(await stub.Say(SayRequest(command="deny"), metadata=ACME).trailing_metadata())
+    assert re.fullmatch("[0-9a-f]{32}", refused["x-request-id"])
+
+
 async def test_a_correlation_id_is_made_where_the_caller_has_none_and_cut_where_it_is_long(plain) -> None:
     stub = EchoStub(plain("packets"))
     assert re.fullmatch("[0-9a-f]{32}", (await stub.Say(SayRequest(), metadata=ACME)).correlation_id)

@@ -28,7 +28,8 @@ from proofloop_runtime.grpc_types import (
     UnaryUnaryClientInterceptor,
 )
 from proofloop_runtime.identity import AUTHORIZATION, TENANT
-from proofloop_runtime.interceptors.identity import CLIENT_ADDRESS, CLIENT_AGENT, CORRELATION_ID
+from proofloop_runtime.interceptors.call import CORRELATION_ID
+from proofloop_runtime.interceptors.identity import CLIENT_ADDRESS, CLIENT_AGENT
 
 _watching: set["asyncio.Task[None]"] = set()
 """Streams that are over, and whose end is being learnt; held here, for the loop holds its tasks loosely."""

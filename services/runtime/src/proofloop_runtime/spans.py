@@ -57,9 +57,8 @@ class RecordedSpan(Span):
         self._name = name
         self._kind = kind
         self._parent = parent if parent.is_valid else None
-        self._context = SpanContext(
-            trace_id, random.getrandbits(64) or 1, is_remote=False, trace_flags=flags, trace_state=state
-        )
+        # Most spans have no children, and nobody asks for their context but the exporter, later.
+        self._ids = (trace_id, random.getrandbits(64) or 1, False, flags, state)
         self._status = _UNSET
         self._ended: Callable[[RecordedSpan], None] | None = ended
         now = time.perf_counter()
@@ -77,7 +76,7 @@ class RecordedSpan(Span):
         """Return the span as exporters take it."""
         return ReadableSpan(
             self._name,
-            context=self._context,
+            context=self.get_span_context(),
             parent=self._parent,
             resource=resource,
             attributes=self.attributes,
@@ -90,7 +89,7 @@ class RecordedSpan(Span):
 
     def get_span_context(self) -> SpanContext:
         """Return its ids."""
-        return self._context
+        return SpanContext(*self._ids)
 
     def is_recording(self) -> bool:
         """Tell that it takes attributes."""

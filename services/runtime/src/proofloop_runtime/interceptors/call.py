@@ -14,6 +14,9 @@ from proofloop_runtime.contract import Method
 from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_runtime.spans import RecordedSpan
 
+CORRELATION_ID = "x-request-id"
+"""Metadata that names a call, to its caller and to all that it causes."""
+
 
 class Unparseable:
     """Stands in for a request whose bytes are not its message: gRPC itself would answer UNKNOWN."""
@@ -33,6 +36,7 @@ class Call:
         status: The status it ends with.
         deadline: When it must be over, in seconds of the event loop's clock; None where it may last.
         context: Who calls; None until they are known.
+        correlation_id: The caller's `x-request-id`, or the trace's id; empty until it is known.
         refusal: What keeps it out, if anything does.
         span: Its span.
         surroundings: That span and its caller's baggage, as OpenTelemetry hands them on.
@@ -51,6 +55,7 @@ class Call:
         self.status = grpc.StatusCode.OK
         self.deadline: float | None = None
         self.context: CallContext | None = None
+        self.correlation_id = ""
         self.refusal: Exception | None = None
 
     @cached_property

@@ -18,7 +18,7 @@ from proofloop_runtime.errors import (
     InternalError,
     PermissionDenied,
 )
-from proofloop_runtime.interceptors.call import Call
+from proofloop_runtime.interceptors.call import CORRELATION_ID, Call
 from proofloop_runtime.ports import Ids
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,10 @@ class Errors:
         call.span.attributes[telemetry.ERROR_REASON] = self._catalog.name(told)
         if isinstance(error, PermissionDenied) and call.context is not None:
             await self._audit(call, error)
-        details = ((STATUS_DETAILS_KEY, self._catalog.to_status(told).SerializeToString()),)
-        return told.status, told.message, (*call.grpc.trailing_metadata(), *details)
+        details = (STATUS_DETAILS_KEY, self._catalog.to_status(told).SerializeToString())
+        # Whoever is refused can name the call to us, also one who gave it no id.
+        named = ((CORRELATION_ID, call.correlation_id),) if call.correlation_id else ()
+        return told.status, told.message, (*named, details)
 
     async def _audit(self, call: Call, error: PermissionDenied) -> None:
         try:

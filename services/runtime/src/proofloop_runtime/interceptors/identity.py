@@ -9,9 +9,8 @@ from proofloop_runtime.call import CallContext
 from proofloop_runtime.errors import RoleMissing
 from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_runtime.identity import Authenticator
-from proofloop_runtime.interceptors.call import Call
+from proofloop_runtime.interceptors.call import CORRELATION_ID, Call
 
-CORRELATION_ID = "x-request-id"
 CLIENT_ADDRESS = "x-proofloop-client-address"
 CLIENT_AGENT = "x-proofloop-client-agent"
 
@@ -43,9 +42,11 @@ class Identity:
         peer = self._peer(call.grpc)
         if not call.method.roles:
             return
-        correlation_id = call.metadata.get(CORRELATION_ID, "")[:_LONGEST] or call.span.trace_id
-        # With the status: metadata of its own would cost each call another write.
-        call.grpc.set_trailing_metadata(((CORRELATION_ID, correlation_id),))
+        given = call.metadata.get(CORRELATION_ID, "")[:_LONGEST]
+        if given:
+            # With the status: metadata of its own would cost each call another write.
+            call.grpc.set_trailing_metadata(((CORRELATION_ID, given),))
+        correlation_id = call.correlation_id = given or call.span.trace_id
         caller = self._authenticator.caller(peer, call.metadata)
         address, agent = self._client(peer, call.metadata.get)
         call.context = CallContext(caller, correlation_id, address, agent, call.deadline)
