@@ -112,12 +112,19 @@ def test_nobody_waits_longer_than_patience_lasts(loop, busy) -> None:
     assert busy.let_in[0] < LONGEST
 
 
-def test_once_few_come_as_few_are_enough_until_it_tries_for_more(loop, busy) -> None:
-    busy.come(5)
+def test_a_convoy_learns_how_many_come_and_tries_for_more_now_and_then(loop, busy) -> None:
+    half, quarter = LONGEST // 2, LONGEST // 4
+    busy.come(quarter)
     loop.move(QUIET)
     loop.move(QUIET)
-    busy.come(5 * KEPT)
-    assert busy.let_in == [5] * (1 + KEPT)
+    busy.come(half)
+    assert busy.let_in == [quarter, half]
+    busy.come(quarter)
+    loop.move(QUIET)
+    loop.move(QUIET)
+    busy.let_in.clear()
+    busy.come(quarter * KEPT)
+    assert busy.let_in == [quarter] * KEPT
     busy.come(LONGEST)
     assert busy.let_in[-1] == LONGEST
 

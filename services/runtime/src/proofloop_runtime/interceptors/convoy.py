@@ -12,12 +12,12 @@ WINDOW = 0.05
 """Seconds over which that is measured."""
 LONGEST = 40
 """Calls that wait for no more."""
-QUIET = 0.004
+QUIET = 0.008
 """Seconds with nothing to do and without another call, after which no more seem to come."""
-PATIENCE = 0.03
+PATIENCE = 0.04
 """Seconds that a call waits for others at most."""
-KEPT = 8
-"""Convoys of the length that the last quiet has taught, before one tries whether more calls come by now."""
+KEPT = 16
+"""Convoys of the length that was learned when no more calls came, before one tries whether more come by now."""
 
 
 class Convoy:
@@ -90,7 +90,8 @@ class Convoy:
         now = self._loop.time()
         quiet = len(self._waiting) == waited and now - due < QUIET / 2
         if quiet or now >= self._end:
-            self._length, self._kept = len(self._waiting), 0
+            # At most halved, for once in a while fewer come than usual.
+            self._length, self._kept = max(len(self._waiting), self._length // 2), 0
             self._go()
         else:
             self._look_later(now)
