@@ -38,6 +38,7 @@ class PlacedEntry(NamedTuple):
     entry: Sealed
     leaf: bytes
     receipt: Receipt
+    claim_sequence: int | None
 
 
 class Batch:
@@ -85,7 +86,7 @@ class Batch:
         if link is not None:
             self.chains[link.claim_id] = Chain(link.sequence + 1, leaf_hash)
         receipt = Receipt(draft.entry_id, self.head.range.size + len(self.entries), leaf_hash)
-        self.entries.append(PlacedEntry(entry, leaf, receipt))
+        self.entries.append(PlacedEntry(entry, leaf, receipt, None if link is None else link.sequence))
 
     def grow(self) -> tuple[Head, list[tuple[Subtree, bytes]]]:
         """Return the head after the batch, and the perfect subtrees it completes whose roots are kept."""

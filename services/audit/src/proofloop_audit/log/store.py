@@ -36,6 +36,7 @@ log_entry = sa.Table(
     sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
     sa.Column("append_time", sa.DateTime(timezone=True), nullable=False),
     sa.Column("claim_id", pg.UUID(as_uuid=False)),
+    sa.Column("claim_sequence", sa.BigInteger),
     sa.Column("entity_type", sa.Text, nullable=False),
     sa.Column("entity_id", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
@@ -43,16 +44,6 @@ log_entry = sa.Table(
     sa.Column("sealed_part", sa.LargeBinary, nullable=False),
 )
 """The entries: the leaf is the truth, what stands beside it serves search; personal parts are sealed."""
-
-log_claim = sa.Table(
-    "log_claim",
-    metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("claim_id", pg.UUID(as_uuid=False), primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
-)
-"""Number of entries of each claim, and the leaf hash of its last one: where its chain goes on."""
 
 log_subtree = sa.Table(
     "log_subtree",

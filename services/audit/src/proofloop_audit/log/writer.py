@@ -1,8 +1,8 @@
 """Writes batches to one tenant's log: one statement and one round trip, commit included.
 
-The statement moves the head of the log from the size we believe in to the next, and writes entries, claim chains and
-subtree roots only if the head was there. If another replica moved it meanwhile, nothing is written; done again under a
-lock on the head, the batch makes progress whatever the others do.
+The statement moves the head of the log from the size we believe in to the next, and writes entries and subtree roots
+only if the head was there. If another replica moved it meanwhile, nothing is written; done again under a lock on the
+head, the batch makes progress whatever the others do.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class LogWriter:
         if missing:
             self._chains.update(dict.fromkeys(missing, Chain()))
             for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
-                self._chains[str(row["claim_id"])] = Chain(row["size"], row["leaf_hash"])
+                self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
 
     async def _lock_head(self, connection: asyncpg.Connection) -> Head:
         self._forget()
@@ -142,13 +142,11 @@ def _statement(
     """Return what appends a batch, and its parameters."""
     head = (tenant, batch.head.range.size, after.range.size, after.range.to_bytes(), after.append_time)
     rows = [_row(placed) for placed in batch.entries]
-    chains = [(claim_id, chain.size, chain.leaf_hash) for claim_id, chain in batch.chains.items()]
     if len(rows) == 1 and not subtrees:
         # A lone caller waits for this statement, which takes PostgreSQL a quarter less time than one with arrays.
-        chain_size = chains[0][1] if chains else None
-        return _APPEND_ONE, (*head, *rows[0], chain_size)
+        return _APPEND_ONE, (*head, *rows[0])
     trees = [(subtree.level, subtree.position, root) for subtree, root in subtrees]
-    return _APPEND, (*head, *_columns(rows, 11), *_columns(chains, 3), *_columns(trees, 3))
+    return _APPEND, (*head, *_columns(rows, 12), *_columns(trees, 3))
 
 
 def _row(placed: PlacedEntry) -> tuple[Any, ...]:
@@ -162,6 +160,7 @@ def _row(placed: PlacedEntry) -> tuple[Any, ...]:
         placed.leaf,
         receipt.leaf_hash,
         draft.claim_id,
+        placed.claim_sequence,
         draft.entity_type,
         draft.entity_id,
         draft.action,
@@ -181,7 +180,13 @@ _INSERT_HEAD = """
 
 _LOCK_HEAD = "SELECT size, roots, append_time FROM log_head WHERE tenant = $1 FOR UPDATE"
 
-_SELECT_CHAINS = "SELECT claim_id, size, leaf_hash FROM log_claim WHERE tenant = $1 AND claim_id = ANY ($2::uuid[])"
+_SELECT_CHAINS = """
+    SELECT last.* FROM unnest($2::uuid[]) AS wanted (claim_id), LATERAL (
+        SELECT claim_id, claim_sequence, leaf_hash FROM log_entry
+        WHERE tenant = $1 AND claim_id = wanted.claim_id
+        ORDER BY index DESC LIMIT 1
+    ) AS last
+"""
 
 _SELECT_KNOWN = """
     SELECT entry_id, fingerprint, index, leaf_hash FROM log_entry WHERE tenant = $1 AND entry_id = ANY ($2::uuid[])
@@ -194,27 +199,17 @@ _APPEND = """
         RETURNING tenant
     ), entries AS (
         INSERT INTO log_entry (
-            tenant, index, entry_id, fingerprint, leaf, leaf_hash, append_time,
-            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
+            tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
+            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
         )
-        SELECT head.tenant, e.index, e.entry_id, e.fingerprint, e.leaf, e.leaf_hash, $5,
-            e.claim_id, e.entity_type, e.entity_id, e.action, e.pseudonym, e.sealed_part
+        SELECT head.tenant, $5, e.*
         FROM head, unnest(
             $6::bigint[], $7::uuid[], $8::bytea[], $9::bytea[], $10::bytea[],
-            $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[]
-        ) AS e (
-            index, entry_id, fingerprint, leaf, leaf_hash,
-            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
-        )
-    ), claims AS (
-        INSERT INTO log_claim (tenant, claim_id, size, leaf_hash)
-        SELECT head.tenant, c.claim_id, c.size, c.leaf_hash
-        FROM head, unnest($17::uuid[], $18::bigint[], $19::bytea[]) AS c (claim_id, size, leaf_hash)
-        ON CONFLICT (tenant, claim_id) DO UPDATE SET size = EXCLUDED.size, leaf_hash = EXCLUDED.leaf_hash
+            $11::uuid[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bytea[]
+        ) AS e
     ), subtrees AS (
         INSERT INTO log_subtree (tenant, level, position, root)
-        SELECT head.tenant, s.level, s.position, s.root
-        FROM head, unnest($20::smallint[], $21::bigint[], $22::bytea[]) AS s (level, position, root)
+        SELECT head.tenant, s.* FROM head, unnest($18::smallint[], $19::bigint[], $20::bytea[]) AS s
     )
     SELECT EXISTS (SELECT FROM head)
 """
@@ -227,13 +222,9 @@ _APPEND_ONE = """
     ), entries AS (
         INSERT INTO log_entry (
             tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
-            claim_id, entity_type, entity_id, action, pseudonym, sealed_part
+            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
         )
-        SELECT tenant, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM head
-    ), claims AS (
-        INSERT INTO log_claim (tenant, claim_id, size, leaf_hash)
-        SELECT tenant, $11, $17, $10 FROM head WHERE $11::uuid IS NOT NULL
-        ON CONFLICT (tenant, claim_id) DO UPDATE SET size = EXCLUDED.size, leaf_hash = EXCLUDED.leaf_hash
+        SELECT tenant, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM head
     )
     SELECT EXISTS (SELECT FROM head)
 """

@@ -1,4 +1,4 @@
-"""The log, its claims' chains, subtrees, checkpoints and subjects."""
+"""The log, its subtrees, checkpoints and subjects."""
 
 from alembic import op
 from proofloop_runtime import migrations
@@ -28,13 +28,15 @@ def upgrade() -> None:
             leaf_hash bytea NOT NULL,
             append_time timestamptz NOT NULL,
             claim_id uuid,
+            claim_sequence bigint,
             entity_type text NOT NULL,
             entity_id text NOT NULL,
             action text NOT NULL,
             pseudonym text NOT NULL,
             sealed_part bytea NOT NULL,
             PRIMARY KEY (tenant, index),
-            UNIQUE (tenant, entry_id)
+            UNIQUE (tenant, entry_id),
+            CHECK ((claim_id IS NULL) = (claim_sequence IS NULL))
         )
     """)
     op.execute("CREATE INDEX log_entry_claim ON log_entry (tenant, claim_id, index) WHERE claim_id IS NOT NULL")
@@ -42,15 +44,6 @@ def upgrade() -> None:
     op.execute("CREATE INDEX log_entry_actor ON log_entry (tenant, pseudonym, index)")
     op.execute("CREATE INDEX log_entry_action ON log_entry (tenant, action, index)")
     op.execute("CREATE INDEX log_entry_time ON log_entry (tenant, append_time, index)")
-    op.execute("""
-        CREATE TABLE log_claim (
-            tenant text NOT NULL,
-            claim_id uuid NOT NULL,
-            size bigint NOT NULL,
-            leaf_hash bytea NOT NULL,
-            PRIMARY KEY (tenant, claim_id)
-        )
-    """)
     op.execute("""
         CREATE TABLE log_subtree (
             tenant text NOT NULL,
@@ -82,4 +75,4 @@ def upgrade() -> None:
     """)
     # The application can add to the log and never change it.
     migrations.protect("log_entry", "log_subtree", "log_checkpoint", "subject", privileges="SELECT, INSERT")
-    migrations.protect("log_head", "log_claim", privileges="SELECT, INSERT, UPDATE")
+    migrations.protect("log_head", privileges="SELECT, INSERT, UPDATE")
