@@ -79,7 +79,7 @@ class Archive:
             except _UNREADABLE as error:
                 sentence = f"The file is not a readable ZIP archive: {error}."
                 raise UnsafeArchiveError([Finding(Check.ARCHIVE, path.name, sentence)]) from error
-            infos = [info for info in archive.infolist() if not (info.is_dir() and info.file_size == 0)]
+            infos = [info for info in archive.infolist() if not (_is_folder(info) and info.file_size == 0)]
             findings = bounded(chain(_check_whole(path, archive, infos), _check_names(archive), _check_infos(infos)))
             if findings:
                 raise UnsafeArchiveError(findings)
@@ -157,6 +157,11 @@ class _BoundedFile:
         return self._file.read(size if size >= 0 else MAX_DIRECTORY_BYTES)
 
 
+def _is_folder(info: ZipInfo) -> bool:
+    # ZipInfo.is_dir raises IndexError for an empty name, in Python 3.11.
+    return info.filename.endswith("/")
+
+
 def _check_whole(path: Path, archive: ZipFile, infos: list[ZipInfo]) -> Iterator[Finding]:
     def finding(sentence: str) -> Finding:
         return Finding(Check.ARCHIVE, path.name, sentence)
@@ -205,7 +210,7 @@ def _unsafe_name(info: ZipInfo) -> str | None:
         return "it is an absolute path"
     if any(segment in ("", ".", "..") for segment in segments):
         return "it has an empty part or a part of dots alone"
-    if not info.is_dir() and len(segments) == 1:
+    if not _is_folder(info) and len(segments) == 1:
         return "it lies outside the top folder"
     return None
 
@@ -213,7 +218,7 @@ def _unsafe_name(info: ZipInfo) -> str | None:
 def _check_infos(infos: list[ZipInfo]) -> Iterator[Finding]:
     for info in infos:
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if info.is_dir() or kind not in (0, stat.S_IFREG):
+        if _is_folder(info) or kind not in (0, stat.S_IFREG):
             reason = "it is a link, a folder with content or a device"
         elif info.flag_bits & _ENCRYPTED:
             reason = "it is encrypted"
