@@ -143,7 +143,7 @@ def _statement(
     head = (tenant, batch.head.range.size, after.range.size, after.range.to_bytes(), after.append_time)
     rows = [_row(placed) for placed in batch.entries]
     if len(rows) == 1 and not subtrees:
-        # A lone caller waits for this statement, which takes PostgreSQL a quarter less time than one with arrays.
+        # A lone caller waits for this statement, which takes PostgreSQL less time than one with arrays.
         return _APPEND_ONE, (*head, *rows[0])
     trees = [(subtree.level, subtree.position, root) for subtree, root in subtrees]
     return _APPEND, (*head, *_columns(rows, 12), *_columns(trees, 3))

@@ -117,7 +117,7 @@ class Pipeline(GenericRpcHandler):
                 call.status = self._deadlines.status_of_cancelled(call)
                 self._tracing.end(call)
                 raise
-            # The one place where anything may be caught: a defect becomes INTERNAL, its traceback goes to the log only.
+            # Anything may be caught here: a defect becomes INTERNAL, its traceback goes to the log only.
             except Exception as error:  # noqa: BLE001
                 try:
                     answer = await self._errors.answer(call, error)
