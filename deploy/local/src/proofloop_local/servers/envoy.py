@@ -14,7 +14,7 @@ from proofloop_local.files import write_whole
 from proofloop_local.process import Child
 from proofloop_local.servers.envoy_config import READY, Upstream, bootstrap
 from proofloop_local.servers.ports import LOOPBACK, require_free
-from proofloop_local.servers.probe import http_status
+from proofloop_local.servers.probe import http_answer
 from proofloop_local.servers.server import Server
 from proofloop_local.servers.wheels import program
 
@@ -87,6 +87,7 @@ class EnvoyServer(Server):
 
     async def _answers(self) -> bool:
         try:
-            return await http_status("GET", self._ports["admin"], READY) == HTTPStatus.OK
+            status, _ = await http_answer("GET", self._ports["admin"], READY)
         except OSError:
             return False
+        return status == HTTPStatus.OK

@@ -1,10 +1,13 @@
-"""Ask a server on loopback whether it answers, without an HTTP library."""
+"""Ask a server on loopback whether it answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 
 from proofloop_local.servers.ports import LOOPBACK
+
+PATIENCE = 2
 
 
 @asynccontextmanager
@@ -19,21 +22,21 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
             await writer.wait_closed()
 
 
-async def http_status(method: str, port: int, target: str) -> int:
-    """The status of an HTTP/1.1 request without a body.
+async def http_answer(method: str, port: int, target: str) -> tuple[int, bytes]:
+    """The status and the body that answer an HTTP request without a body.
 
-    Raises OSError when nobody listens or the answer is no HTTP.
+    Raises OSError when nobody listens, the answer is no HTTP, or none comes within `PATIENCE` seconds.
     """
-    async with connection(port) as (reader, writer):
-        lines = (
-            f"{method} {target} HTTP/1.1",
-            f"Host: {LOOPBACK}:{port}",
-            "Content-Length: 0",
-            "Connection: close",
-        )
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        await writer.drain()
-        words = (await reader.readline()).split()
-    if len(words) < 2 or not words[1].isdigit():
-        raise ConnectionError(f"no HTTP answer from port {port}")
-    return int(words[1])
+    return await asyncio.to_thread(_ask, method, port, target)
+
+
+def _ask(method: str, port: int, target: str) -> tuple[int, bytes]:
+    connection = HTTPConnection(LOOPBACK, port, timeout=PATIENCE)
+    try:
+        connection.request(method, target, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except HTTPException as error:
+        raise ConnectionError(f"no HTTP answer from port {port}") from error
+    finally:
+        connection.close()

@@ -13,7 +13,7 @@ from proofloop_local.errors import ServerError
 from proofloop_local.files import SECRET, write_whole
 from proofloop_local.process import Child
 from proofloop_local.servers.ports import LOOPBACK
-from proofloop_local.servers.probe import http_status
+from proofloop_local.servers.probe import http_answer
 from proofloop_local.servers.secrets import kept_secret
 from proofloop_local.servers.server import Server
 from proofloop_local.servers.wheels import program
@@ -60,7 +60,7 @@ class SeaweedServer(Server):
         )
         # The empty key signs the bucket's own URL, which is what CreateBucket is sent to.
         url = await obstore.sign_async(store, "PUT", "", timedelta(minutes=1))
-        status = await http_status("PUT", self._ports["s3"], url.removeprefix(self.endpoint))
+        status, _ = await http_answer("PUT", self._ports["s3"], url.removeprefix(self.endpoint))
         if status not in {HTTPStatus.OK, HTTPStatus.CONFLICT}:
             raise ServerError(f"SeaweedFS refused to create the bucket {name} (status {status})", f"Read {self.log}")
 
@@ -107,12 +107,24 @@ class SeaweedServer(Server):
         return Child.spawn(command, output=output, folder=self.data, death_signal=self.death_signal)
 
     async def _answers(self) -> bool:
+        """Whether S3 is served, and from volumes: the volume server may find its master up to 5 s after S3 answers."""
         try:
-            return await http_status("GET", self._ports["s3"], "/status") == HTTPStatus.OK
+            status, _ = await http_answer("GET", self._ports["s3"], "/status")
+            if status != HTTPStatus.OK:
+                return False
+            status, topology = await http_answer("GET", self._ports["master"], "/dir/status")
         except OSError:
             return False
+        return status == HTTPStatus.OK and has_volume_server(topology)
 
     def _litter(self) -> list[Path]:
         http = [SOCKETS.format(part=part, kind="", port=self._ports[part]) for part in PARTS]
         grpc = [SOCKETS.format(part=part, kind="-grpc", port=self._ports[f"{part}.grpc"]) for part in PARTS]
         return [Path(name) for name in (*http, *grpc)]
+
+
+def has_volume_server(topology: bytes) -> bool:
+    """Whether a master's `/dir/status` tells of a volume server; a part without members is null there."""
+    centers = json.loads(topology)["Topology"]["DataCenters"] or []
+    racks = [rack for center in centers for rack in center["Racks"] or []]
+    return any(rack["DataNodes"] for rack in racks)
