@@ -140,11 +140,11 @@ def append(log: LogServiceStub, new_request: NewRequest) -> Append:
 def append_many(log: LogServiceStub, new_request: NewRequest):
     """Appends so many entries, as many at once as the contract allows."""
 
-    async def call(count: int, **fields) -> list[log_pb2.EntryReceipt]:
+    async def call(count: int, stub: LogServiceStub = log, **fields) -> list[log_pb2.EntryReceipt]:
         receipts: list[log_pb2.EntryReceipt] = []
         while missing := count - len(receipts):
             entries = [new_request(**fields) for _ in range(min(missing, 1000))]
-            receipts += (await log.AppendEntries(contract.AppendEntriesRequest(entries=entries))).receipts
+            receipts += (await stub.AppendEntries(contract.AppendEntriesRequest(entries=entries))).receipts
         return receipts
 
     return call

@@ -1,5 +1,6 @@
 """Spans, and what becomes of them at the end."""
 
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -49,6 +50,15 @@ def test_shutdown_flushes_what_was_recorded(receiver) -> None:
     assert attributes["service.name"] == "audit"
     assert attributes["service.instance.id"] == "audit-7"
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["the last"]
+
+
+def test_a_span_may_end_at_a_time_that_is_over(spans) -> None:
+    work = telemetry.start_span("work")
+    end = time.time_ns() + 7_000_000
+    work.end(end)
+    [span] = spans.named("work")
+    # The length is kept as seconds.
+    assert abs(span.end_time - end) < 1_000
 
 
 def test_a_failed_span_tells_the_type_of_the_error_and_never_its_text(spans) -> None:

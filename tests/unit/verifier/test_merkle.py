@@ -231,15 +231,20 @@ class TestCompactRange:
             tree = tree.append(digest)
         assert tree == CompactRange().extend(hashes)
 
-    @given(st.integers(0, 200))
-    def test_bytes_read_back_equal(self, size):
-        tree = CompactRange().extend(hashes_of(size))
-        assert CompactRange.from_bytes(size, tree.to_bytes()) == tree
+    @given(st.integers(0, 1100), st.integers(1, 4))
+    def test_the_unfinished_tiles_of_a_tree_tell_its_range(self, size, height):
+        tree, completed = CompactRange().grow(hashes_of(size))
+        unfinished = [
+            digest
+            for level in reversed(range(0, len(completed), height))
+            for digest in completed[level][size >> level + height << height :]
+        ]
+        assert CompactRange.from_tiles(size, unfinished, height) == tree
 
-    @pytest.mark.parametrize(("size", "length"), [(1, 0), (1, 31), (3, 32), (0, 32), (-1, 32)])
-    def test_bytes_that_do_not_fit_the_size_are_refused(self, size, length):
-        with pytest.raises(ValueError, match=r"bytes are not|do not make a tree"):
-            CompactRange.from_bytes(size, bytes(length))
+    @pytest.mark.parametrize(("size", "count"), [(3, 2), (3, 4), (2, 1), (0, 1)])
+    def test_tiles_that_do_not_fit_the_size_are_refused(self, size, count):
+        with pytest.raises(ValueError, match="do not make a tree"):
+            CompactRange.from_tiles(size, hashes_of(count), 8)
 
 
 class TestInclusion:

@@ -1,9 +1,15 @@
 """Names of the audit service's spans, attributes and metrics."""
 
+import time
 from collections.abc import Callable, Iterable
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind
+from opentelemetry.util.types import AttributeValue
+from proofloop_runtime import telemetry as spans
+from proofloop_runtime.database import DEPENDENCY
+from proofloop_runtime.spans import RecordedSpan, record
 
 APPEND_SPAN = "audit.append"
 ENTRY_COUNT = "audit.entries"
@@ -14,11 +20,22 @@ ENTRY_INDEX = "audit.entry.index"
 _meter = metrics.get_meter("proofloop_audit")
 
 batch_size = _meter.create_histogram(
-    "proofloop.audit.append.batch", unit="{entry}", description="Entries sequenced by one transaction."
+    "proofloop.audit.append.batch", unit="{entry}", description="Entries sequenced together."
 )
 checkpoints_signed = _meter.create_counter(
     "proofloop.audit.checkpoints", unit="{checkpoint}", description="Checkpoints signed."
 )
+
+
+def record_batch(tenant: str, entries: int, start: float, end: float, error_type: str) -> None:
+    """Record that entries were sequenced together, or could not be, between two moments of `time.perf_counter`."""
+    attributes: dict[str, AttributeValue] = {ENTRY_COUNT: entries, spans.TENANT: tenant, spans.DB_SYSTEM: DEPENDENCY}
+    span = RecordedSpan(APPEND_SPAN, SpanKind.CLIENT, INVALID_SPAN_CONTEXT, attributes, record, start)
+    if error_type:
+        spans.failed(span, error_type)
+    else:
+        batch_size.record(entries)
+    span.end(time.time_ns() - round((time.perf_counter() - end) * 1e9))
 
 
 def observe_queue(depth: Callable[[], int]) -> None:

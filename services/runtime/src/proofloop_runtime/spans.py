@@ -65,10 +65,13 @@ class RecordedSpan(Span):
         self._start = now if start is None else start
         self._start_nanoseconds = time.time_ns() - round((now - self._start) * 1e9)
 
-    def end(self, end_time: int | None = None) -> None:  # noqa: ARG002 - the API's signature
-        """Stop the clock. To end it again does nothing."""
+    def end(self, end_time: int | None = None) -> None:
+        """Stop the clock, now or at a time in nanoseconds since the epoch. To end it again does nothing."""
         if self._ended is not None:
-            self.seconds = time.perf_counter() - self._start
+            if end_time is None:
+                self.seconds = time.perf_counter() - self._start
+            else:
+                self.seconds = (end_time - self._start_nanoseconds) / 1e9
             ended, self._ended = self._ended, None
             ended(self)
 

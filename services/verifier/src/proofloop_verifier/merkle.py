@@ -68,15 +68,22 @@ class CompactRange:
             raise ValueError(f"{len(self.roots)} perfect subtrees do not make a tree of {self.size} leaves")
 
     @classmethod
-    def from_bytes(cls, size: int, data: bytes) -> CompactRange:
-        """Read what `to_bytes` wrote for a tree of `size` leaves; ValueError where the two do not fit."""
-        if len(data) % HASH_SIZE:
-            raise ValueError(f"{len(data)} bytes are not a whole number of hashes")
-        return cls(size, tuple(data[at : at + HASH_SIZE] for at in range(0, len(data), HASH_SIZE)))
+    def from_tiles(cls, size: int, hashes: Sequence[bytes], height: int) -> CompactRange:
+        """The range over the first `size` leaves, given what stands in the unfinished tile of each level.
 
-    def to_bytes(self) -> bytes:
-        """The roots, left to right, 32 bytes each."""
-        return b"".join(self.roots)
+        A tile has `2**height` hashes, as in C2SP tlog-tiles; `hashes` goes from the top level down, each left to right.
+        ValueError where they are not as many as the size asks for.
+        """
+        roots: tuple[bytes, ...] = ()
+        begin = 0
+        for level in reversed(range(0, size.bit_length(), height)):
+            end = begin + (size >> level) % (1 << height)
+            # The roots over so many subtrees are the roots over so many leaves.
+            roots += cls().extend(hashes[begin:end]).roots
+            begin = end
+        if begin != len(hashes):
+            raise ValueError(f"{len(hashes)} hashes do not make a tree of {size} leaves")
+        return cls(size, roots)
 
     def append(self, leaf: bytes) -> CompactRange:
         """The range after one more leaf, given its leaf hash."""

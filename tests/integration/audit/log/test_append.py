@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
+from opentelemetry.trace import SpanKind
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
@@ -153,7 +154,7 @@ async def test_a_full_queue_refuses_with_the_delay_to_wait(
         log = LogServiceStub(channel)
         await log.AppendEntry(new_request())
         async with superuser.transaction():
-            await superuser.execute("SELECT FROM log_head FOR UPDATE")
+            await superuser.execute("LOCK TABLE log_entry IN EXCLUSIVE MODE")
             entries = [new_request() for _ in range(1000)]
             full = log.AppendEntries(contract.AppendEntriesRequest(entries=entries))
             await eventually(waiting)
@@ -204,3 +205,16 @@ async def test_tenants_have_logs_of_their_own(audit, log, append, new_request, r
         assert not (await other.ListEntries(contract.ListEntriesRequest())).entries
         # The same id is free there.
         assert (await other.AppendEntry(new_request(receipt.entry_id, reason="other"))).receipt.index == 0
+
+
+async def test_a_batch_has_a_span_of_its_own(append_many, spans, eventually) -> None:
+    async def recorded():
+        return spans.named("audit.append")
+
+    await append_many(3)
+    [span] = await eventually(recorded)
+    assert span.parent is None
+    assert span.attributes == {"audit.entries": 3, "proofloop.tenant": "acme", "db.system.name": "postgresql"}
+    calls = spans.named("proofloop.audit.v1.LogService/AppendEntries")
+    [call] = [call for call in calls if call.kind is SpanKind.SERVER]
+    assert call.start_time < span.start_time < span.end_time < call.end_time

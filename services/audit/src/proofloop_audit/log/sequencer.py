@@ -5,6 +5,7 @@ Entries that arrive together are sequenced together, in one batch. While a batch
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -58,7 +59,8 @@ class Sequencer:
         self._queue = queue
         self._waiting = 0
         self._logs = {
-            tenant: _TenantSequencer(LogWriter(tenant, database, clock), breaker, self._done) for tenant in tenants
+            tenant: _TenantSequencer(tenant, LogWriter(tenant, database, clock), breaker, self._done)
+            for tenant in tenants
         }
         telemetry.observe_queue(lambda: self._waiting)
 
@@ -98,12 +100,14 @@ class _TenantSequencer:
     """Appends to one tenant's log.
 
     Args:
+        tenant: Whose log.
         writer: Of the log.
         breaker: The database's breaker.
         done: Is told how many entries wait no longer.
     """
 
-    def __init__(self, writer: LogWriter, breaker: Breaker, done: Callable[[int], None]) -> None:
+    def __init__(self, tenant: str, writer: LogWriter, breaker: Breaker, done: Callable[[int], None]) -> None:
+        self._tenant = tenant
         self._writer = writer
         self._breaker = breaker
         self._done = done
@@ -119,13 +123,18 @@ class _TenantSequencer:
         return receipts
 
     async def run(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 await self._arrival.wait()
                 groups = self._take()
+                entries = sum(len(group.entries) for group in groups)
+                start = time.perf_counter()
                 # Whoever gave up waiting will ask again with the same id, or not at all.
-                await self._sequence([group for group in groups if not group.receipts.cancelled()])
-                self._done(sum(len(group.entries) for group in groups))
+                error = await self._sequence([group for group in groups if not group.receipts.cancelled()])
+                self._done(entries)
+                # Afterwards, for by now somebody waits for nothing but to go on.
+                loop.call_soon(telemetry.record_batch, self._tenant, entries, start, time.perf_counter(), error)
                 if not self._groups:
                     self._arrival.clear()
         finally:
@@ -140,7 +149,8 @@ class _TenantSequencer:
             entries += len(group.entries)
         return taken
 
-    async def _sequence(self, groups: list[Group[Unsealed]]) -> None:
+    async def _sequence(self, groups: list[Group[Unsealed]]) -> str:
+        """Answer those who wait; return the type of the error that all of them got, if any."""
         try:
             with self._breaker.calling():
                 await self._append(await _seal(groups))
@@ -153,6 +163,8 @@ class _TenantSequencer:
             for group in groups:
                 if not group.receipts.done():
                     group.receipts.set_exception(DependencyUnavailable(DEPENDENCY) if unavailable else error)
+            return type(error).__name__
+        return ""
 
     async def _append(self, groups: list[Group[Sealed]]) -> None:
         known: dict[str, Known] = {}

@@ -15,16 +15,6 @@ from proofloop_audit.log.domain import EntryFilter
 
 metadata = sa.MetaData()
 
-log_head = sa.Table(
-    "log_head",
-    metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("roots", sa.LargeBinary, nullable=False),
-    sa.Column("append_time", sa.DateTime(timezone=True), nullable=False),
-)
-"""Size of each log, the roots of the perfect subtrees it consists of, and the time of its last append."""
-
 log_entry = sa.Table(
     "log_entry",
     metadata,
@@ -139,8 +129,9 @@ async def select_subjects_by_pseudonym(unit: UnitOfWork, pseudonyms: Collection[
 
 async def select_size(unit: UnitOfWork) -> int:
     """Return the number of entries of the tenant's log."""
-    size = await unit.execute(sa.select(log_head.c.size).where(log_head.c.tenant == unit.tenant))
-    return size.scalar_one_or_none() or 0
+    last = await unit.execute(sa.select(sa.func.max(log_entry.c.index)).where(log_entry.c.tenant == unit.tenant))
+    index = last.scalar_one()
+    return 0 if index is None else index + 1
 
 
 async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:

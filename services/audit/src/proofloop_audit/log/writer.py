@@ -1,8 +1,8 @@
 """Writes batches to one tenant's log: one statement and one round trip, commit included.
 
-The statement moves the head of the log from the size we believe in to the next, and writes entries and subtree roots
-only if the head was there. If another replica moved it meanwhile, nothing is written; done again under a lock on the
-head, the batch makes progress whatever the others do.
+The first entry takes the index at which we believe the log to end; if another replica has taken it, nothing is written.
+Every statement holds the log's lock until it is committed, so that the batch, done again under the lock, makes progress
+whatever the others do.
 """
 
 import asyncio
@@ -12,17 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asyncpg
-from opentelemetry.trace import SpanKind
-from opentelemetry.util.types import AttributeValue
-from proofloop_runtime import telemetry as spans
-from proofloop_runtime.database import DEPENDENCY, Database
+from proofloop_runtime.database import Database
 from proofloop_runtime.ports import Clock
 from proofloop_verifier.merkle import CompactRange, Subtree
 
-from proofloop_audit import telemetry
 from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
 from proofloop_audit.log.domain import Receipt
 from proofloop_audit.log.sealing import Sealed
+from proofloop_audit.log.store import TILE_LEVELS
 
 _CHUNK = 100
 """Leaves that are built before the event loop gets its turn."""
@@ -52,28 +49,23 @@ class LogWriter:
         self._chains: OrderedDict[str, Chain] = OrderedDict()
 
     async def append(self, entries: Sequence[Sealed], *, locked: bool) -> dict[str, Known]:
-        """Append all entries, if none of them is in the log and the head is where we believe it.
+        """Append all entries, if none of them is in the log and the log ends where we believe it.
 
         Args:
             entries: With ids that differ.
-            locked: Lock the head first, so that it cannot be elsewhere.
+            locked: Lock the log first and look where it ends.
 
         Returns:
-            The entries, by id. If some were in the log already, only those; if the head had moved, none. Then nothing
+            The entries, by id. If some were in the log already, only those; if the log had grown, none. Then nothing
             was written.
         """
         connection = await self._connected()
-        attributes: dict[str, AttributeValue] = {
-            telemetry.ENTRY_COUNT: len(entries),
-            spans.TENANT: self._tenant,
-            spans.DB_SYSTEM: DEPENDENCY,
-        }
         try:
-            with spans.span(telemetry.APPEND_SPAN, SpanKind.CLIENT, attributes):
-                if not locked and self._head is not None:
-                    return await self._write(connection, self._head, entries)
-                async with connection.transaction():
-                    return await self._write(connection, await self._lock_head(connection), entries)
+            if not locked and self._head is not None:
+                return await self._write(connection, self._head, entries)
+            async with connection.transaction():
+                await connection.execute(_LOCK, self._tenant)
+                return await self._write(connection, await self._load_head(connection), entries)
         except asyncpg.UniqueViolationError:
             return await self._select_known(connection, [entry.draft.entry_id for entry in entries])
 
@@ -92,11 +84,9 @@ class LogWriter:
                 await asyncio.sleep(0)
             batch.add(entry)
         after, subtrees = batch.grow()
-        statement, parameters = _statement(self._tenant, batch, after, subtrees)
-        moved = await connection.fetchval(statement, *parameters)
-        if not moved:
+        statement, parameters = _statement(self._tenant, batch, subtrees)
+        if not await connection.fetchval(statement, *parameters):
             return {}
-        telemetry.batch_size.record(len(entries))
         self._head = after
         self._chains.update(batch.chains)
         while len(self._chains) > _CHAINS_REMEMBERED:
@@ -104,7 +94,7 @@ class LogWriter:
         return {placed.receipt.entry_id: Known(placed.entry.fingerprint, placed.receipt) for placed in batch.entries}
 
     async def _load_chains(self, connection: asyncpg.Connection, entries: Sequence[Sealed]) -> None:
-        """Learn where the chains go on. That no other replica appends meanwhile is checked with the head."""
+        """Learn where the chains go on. That no other replica appends meanwhile is checked with the index."""
         wanted = {entry.draft.claim_id for entry in entries if entry.draft.claim_id is not None}
         missing = wanted - self._chains.keys()
         if missing:
@@ -112,11 +102,12 @@ class LogWriter:
             for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
                 self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
 
-    async def _lock_head(self, connection: asyncpg.Connection) -> Head:
+    async def _load_head(self, connection: asyncpg.Connection) -> Head:
         self._forget()
-        await connection.execute(_INSERT_HEAD, self._tenant, _BEGINNING)
-        row = await connection.fetchrow(_LOCK_HEAD, self._tenant)
-        return Head(CompactRange.from_bytes(row["size"], row["roots"]), row["append_time"])
+        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS)
+        if row is None:
+            return Head(CompactRange(), _BEGINNING)
+        return Head(CompactRange.from_tiles(row["size"], row["hashes"], TILE_LEVELS), row["append_time"])
 
     async def _select_known(self, connection: asyncpg.Connection, entry_ids: list[str]) -> dict[str, Known]:
         rows = await connection.fetch(_SELECT_KNOWN, self._tenant, entry_ids)
@@ -136,17 +127,15 @@ class LogWriter:
         self._chains.clear()
 
 
-def _statement(
-    tenant: str, batch: Batch, after: Head, subtrees: Sequence[tuple[Subtree, bytes]]
-) -> tuple[str, tuple[Any, ...]]:
+def _statement(tenant: str, batch: Batch, subtrees: Sequence[tuple[Subtree, bytes]]) -> tuple[str, tuple[Any, ...]]:
     """Return what appends a batch, and its parameters."""
-    head = (tenant, batch.head.range.size, after.range.size, after.range.to_bytes(), after.append_time)
-    rows = [_row(placed) for placed in batch.entries]
-    if len(rows) == 1 and not subtrees:
+    first, *others = [_row(placed) for placed in batch.entries]
+    parameters = (tenant, batch.append_time, *first)
+    if not others and not subtrees:
         # A lone caller waits for this statement, which takes PostgreSQL less time than one with arrays.
-        return _APPEND_ONE, (*head, *rows[0])
+        return _APPEND_ONE, parameters
     trees = [(subtree.level, subtree.position, root) for subtree, root in subtrees]
-    return _APPEND, (*head, *_columns(rows, 12), *_columns(trees, 3))
+    return _APPEND, (*parameters, *_columns(others, len(first)), *_columns(trees, 3))
 
 
 def _row(placed: PlacedEntry) -> tuple[Any, ...]:
@@ -174,11 +163,22 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-_INSERT_HEAD = """
-    INSERT INTO log_head (tenant, size, roots, append_time) VALUES ($1, 0, '', $2) ON CONFLICT DO NOTHING
-"""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
-_LOCK_HEAD = "SELECT size, roots, append_time FROM log_head WHERE tenant = $1 FOR UPDATE"
+_SELECT_HEAD = """
+    WITH log AS (
+        SELECT index + 1 AS size, append_time FROM log_entry WHERE tenant = $1 ORDER BY index DESC LIMIT 1
+    ), unfinished AS (
+        SELECT 0 AS level, index AS position, leaf_hash AS root
+        FROM log, log_entry
+        WHERE tenant = $1 AND index >= size >> $2 << $2
+        UNION ALL
+        SELECT tree.level, position, root
+        FROM log, generate_series($2, 48, $2) AS tile (level), log_subtree AS tree
+        WHERE tenant = $1 AND tree.level = tile.level AND position >= size >> tile.level + $2 << $2
+    )
+    SELECT size, append_time, ARRAY (SELECT root FROM unfinished ORDER BY level DESC, position) AS hashes FROM log
+"""
 
 _SELECT_CHAINS = """
     SELECT last.* FROM unnest($2::uuid[]) AS wanted (claim_id), LATERAL (
@@ -192,39 +192,40 @@ _SELECT_KNOWN = """
     SELECT entry_id, fingerprint, index, leaf_hash FROM log_entry WHERE tenant = $1 AND entry_id = ANY ($2::uuid[])
 """
 
-_APPEND = """
-    WITH head AS (
-        UPDATE log_head SET size = $3, roots = $4, append_time = $5
-        WHERE tenant = $1 AND size = $2
-        RETURNING tenant
-    ), entries AS (
-        INSERT INTO log_entry (
-            tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
-            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
-        )
-        SELECT head.tenant, $5, e.*
-        FROM head, unnest(
-            $6::bigint[], $7::uuid[], $8::bytea[], $9::bytea[], $10::bytea[],
-            $11::uuid[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bytea[]
-        ) AS e
-    ), subtrees AS (
-        INSERT INTO log_subtree (tenant, level, position, root)
-        SELECT head.tenant, s.* FROM head, unnest($18::smallint[], $19::bigint[], $20::bytea[]) AS s
+_APPEND_ONE = """
+    INSERT INTO log_entry (
+        tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
+        claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
     )
-    SELECT EXISTS (SELECT FROM head)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    FROM pg_advisory_xact_lock(hashtextextended($1, 0))
+    ON CONFLICT (tenant, index) DO NOTHING
+    RETURNING true
 """
 
-_APPEND_ONE = """
-    WITH head AS (
-        UPDATE log_head SET size = $3, roots = $4, append_time = $5
-        WHERE tenant = $1 AND size = $2
-        RETURNING tenant
-    ), entries AS (
+_APPEND = """
+    WITH first AS (
         INSERT INTO log_entry (
             tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
             claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
         )
-        SELECT tenant, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM head
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+        FROM pg_advisory_xact_lock(hashtextextended($1, 0))
+        ON CONFLICT (tenant, index) DO NOTHING
+        RETURNING tenant, append_time
+    ), others AS (
+        INSERT INTO log_entry (
+            tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
+            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
+        )
+        SELECT first.*, entry.*
+        FROM first, unnest(
+            $15::bigint[], $16::uuid[], $17::bytea[], $18::bytea[], $19::bytea[],
+            $20::uuid[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bytea[]
+        ) AS entry
+    ), subtrees AS (
+        INSERT INTO log_subtree (tenant, level, position, root)
+        SELECT tenant, tree.* FROM first, unnest($27::smallint[], $28::bigint[], $29::bytea[]) AS tree
     )
-    SELECT EXISTS (SELECT FROM head)
+    SELECT EXISTS (SELECT FROM first)
 """

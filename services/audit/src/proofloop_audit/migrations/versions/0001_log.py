@@ -11,14 +11,6 @@ def upgrade() -> None:
     """Create the tables."""
     migrations.create_runtime_tables()
     op.execute("""
-        CREATE TABLE log_head (
-            tenant text PRIMARY KEY,
-            size bigint NOT NULL,
-            roots bytea NOT NULL,
-            append_time timestamptz NOT NULL
-        )
-    """)
-    op.execute("""
         CREATE TABLE log_entry (
             tenant text NOT NULL,
             index bigint NOT NULL,
@@ -75,4 +67,3 @@ def upgrade() -> None:
     """)
     # The application can add to the log and never change it.
     migrations.protect("log_entry", "log_subtree", "log_checkpoint", "subject", privileges="SELECT, INSERT")
-    migrations.protect("log_head", privileges="SELECT, INSERT, UPDATE")
