@@ -95,6 +95,8 @@ class Breaker:
         self._clock = clock
         self._reset = settings.reset
         self._probing = False
+        self._untroubled = True
+        """Closed, and the last call was answered: another answer tells it nothing, at no cost."""
         self._opened_at: datetime | None = None
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=settings.failures,
@@ -137,7 +139,7 @@ class Breaker:
         Raises:
             DependencyUnavailable: the breaker is open, or another call is probing.
         """
-        if self.state == CLOSED:
+        if self._untroubled or self.state == CLOSED:
             return Admission(self, probe=False)
         if self._opened_at is not None:
             remaining = self._opened_at + self._reset - self._clock.now()
@@ -152,6 +154,8 @@ class Breaker:
 
     def settle(self, admission: Admission, *, failure: bool | None) -> None:
         """Learn an outcome; called by the admission."""
+        if self._untroubled and not failure:
+            return
         if admission.probe:
             self._probing = False
         # A call from before the breaker opened is late with its news: what counts now is the probe.
@@ -169,6 +173,7 @@ class Breaker:
             self._breaker.call(outcome)
         if self.state == OPEN:
             self._opened_at = self._clock.now()
+        self._untroubled = self.state == CLOSED and not failure
 
 
 @dataclass(slots=True)

@@ -28,10 +28,10 @@ _NONCE = bytes(12)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A data subject's pseudonym and key, in the clear; the key as HKDF has extracted it."""
+    """A data subject's pseudonym and key, in the clear."""
 
     pseudonym: str
-    key: bytes = field(repr=False)
+    key: hmac.HMAC = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Sealer:
                     found.append(row.pseudonym)
         return found
 
-    async def keys(self, tenant: str, pseudonyms: Collection[str]) -> dict[str, bytes]:
+    async def keys(self, tenant: str, pseudonyms: Collection[str]) -> dict[str, hmac.HMAC]:
         """Return the keys of those of the subjects that are not erased, by pseudonym."""
         async with self._database.transaction(tenant) as unit:
             rows = await select_subjects_by_pseudonym(unit, pseudonyms)
@@ -136,7 +136,7 @@ class Sealer:
         return key
 
 
-def open_part(keys: Mapping[str, bytes], entry_id: str, pseudonym: str, sealed_part: bytes) -> PersonalPart:
+def open_part(keys: Mapping[str, hmac.HMAC], entry_id: str, pseudonym: str, sealed_part: bytes) -> PersonalPart:
     """Open a sealed part; without its subject's key, only the pseudonym is left."""
     if pseudonym not in keys:
         return PersonalPart(pseudonym)
@@ -144,13 +144,19 @@ def open_part(keys: Mapping[str, bytes], entry_id: str, pseudonym: str, sealed_p
     return PersonalPart(pseudonym, salt, AESGCM(key).decrypt(_NONCE, sealed_part, None))
 
 
-def _extract(subject_key: bytes) -> bytes:
-    """Return HKDF-SHA256's pseudorandom key without salt (RFC 5869, 2.2), one for all entries of a subject."""
-    return hmac.digest(bytes(_KEY_BYTES), subject_key, "sha256")
+def _extract(subject_key: bytes) -> hmac.HMAC:
+    """Return HMAC-SHA256 under HKDF's pseudorandom key (RFC 5869, 2.2, without salt), for all entries of a subject."""
+    return hmac.new(hmac.digest(bytes(_KEY_BYTES), subject_key, "sha256"), digestmod="sha256")
 
 
-def _derive(extracted: bytes, entry_id: str) -> tuple[bytes, bytes]:
+def _derive(extracted: hmac.HMAC, entry_id: str) -> tuple[bytes, bytes]:
     """Return the commitment's salt and the encryption key of one entry: HKDF-SHA256's two blocks (RFC 5869, 2.3)."""
     info = entry_id.encode()
-    salt = hmac.digest(extracted, info + b"\x01", "sha256")
-    return salt, hmac.digest(extracted, salt + info + b"\x02", "sha256")
+    salt = _block(extracted, info + b"\x01")
+    return salt, _block(extracted, salt + info + b"\x02")
+
+
+def _block(extracted: hmac.HMAC, data: bytes) -> bytes:
+    block = extracted.copy()
+    block.update(data)
+    return block.digest()
