@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -36,9 +37,16 @@ def _config(package: str) -> Config:
     return config
 
 
+@cache
+def _revisions(package: str) -> tuple[str | None, frozenset[str]]:
+    """Return the head and all revisions that the code of a service knows: read once, for Alembic runs every script."""
+    scripts = ScriptDirectory.from_config(_config(package))
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
 def head_revision(package: str) -> str | None:
     """Return the revision that the code of a service expects."""
-    return ScriptDirectory.from_config(_config(package)).get_current_head()
+    return _revisions(package)[0]
 
 
 def is_recent_enough(package: str, revision: str | None) -> bool:
@@ -48,8 +56,8 @@ def is_recent_enough(package: str, revision: str | None) -> bool:
     """
     if revision is None:
         return False
-    known = {script.revision for script in ScriptDirectory.from_config(_config(package)).walk_revisions()}
-    return revision not in known or revision == head_revision(package)
+    head, known = _revisions(package)
+    return revision not in known or revision == head
 
 
 async def migrate(package: str, owner_url: str, application_role: str) -> None:
