@@ -22,7 +22,7 @@ from proofloop_local.stack import Stack
 from proofloop_local.state import StackState, find_stack
 from proofloop_local.token import make_token
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("local")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
