@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncpg
 import grpc.aio
 import httpx
 import pytest
@@ -70,25 +71,48 @@ async def running_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
     async with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        # No test pulls the plug of the machine, which alone fsync is for.
+        await _as_superuser(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield server
 
 
+@pytest.fixture(scope="session")
+def templates() -> dict[str, str]:
+    """The database that those of a service are copied from, by service: migrated once, at first use."""
+    return {}
+
+
 @pytest.fixture
-async def new_database(postgres: PostgresServer) -> AsyncIterator[NewDatabase]:
+async def new_database(postgres: PostgresServer, templates: dict[str, str]) -> AsyncIterator[NewDatabase]:
     """Makes databases with a service's schema, for one test."""
     made: list[str] = []
 
-    async def make(service: str) -> Database:
-        name = f"{service}_{uuid4().hex}"
+    async def migrated(service: str, name: str) -> str:
         database = await postgres.create_database(name, owner=f"{service}_owner", application=f"{service}_app")
+        await migrate(f"proofloop_{service}", database.owner_url, urlsplit(database.application_url).username or "")
+        return name
+
+    async def make(service: str) -> Database:
+        if service not in templates:
+            templates[service] = await migrated(service, f"{service}_template")
+        name = f"{service}_{uuid4().hex}"
+        copy = f'CREATE DATABASE "{name}" OWNER "{service}_owner" TEMPLATE "{templates[service]}"'
+        await _as_superuser(postgres, copy)
         made.append(name)
-        role = urlsplit(database.application_url).username or ""
-        await migrate(f"proofloop_{service}", database.owner_url, role)
-        return database
+        return await postgres.create_database(name, owner=f"{service}_owner", application=f"{service}_app")
 
     yield make
     for name in made:
         await postgres.drop_database(name)
+
+
+async def _as_superuser(server: PostgresServer, *statements: str) -> None:
+    connection = await asyncpg.connect(server.superuser_url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
