@@ -30,6 +30,7 @@ from proofloop_verifier.merkle import (
     root_of,
 )
 from proofloop_verifier.note import Checkpoint, VerifierKey, sign
+from proofloop_verifier.packet import verify_packet
 from pyhanko.pdf_utils.generic import StreamObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
@@ -313,3 +314,9 @@ def blank_pdf_fixture():
 @pytest.fixture
 def sign_again():
     return lambda pdf: _sign(pdf, "again", 1, "Another")
+
+
+@pytest.fixture
+def verdict_of(packet, written):
+    """Verify the builder's packet, as it was altered, with its log's key trusted."""
+    return lambda: verify_packet(written(packet), [packet.log_key])
