@@ -7,7 +7,8 @@ from http.client import HTTPConnection, HTTPException
 
 from proofloop_local.servers.ports import LOOPBACK
 
-PATIENCE = 2
+PROBE_SECONDS = 2
+"""How long a server that is about to start may take to answer."""
 
 
 @asynccontextmanager
@@ -25,13 +26,13 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 async def http_answer(method: str, port: int, target: str) -> tuple[int, bytes]:
     """The status and the body that answer an HTTP request without a body.
 
-    Raises OSError when nobody listens, the answer is no HTTP, or none comes within `PATIENCE` seconds.
+    Raises OSError when nobody listens, the answer is no HTTP, or none comes within `PROBE_SECONDS`.
     """
     return await asyncio.to_thread(_ask, method, port, target)
 
 
 def _ask(method: str, port: int, target: str) -> tuple[int, bytes]:
-    connection = HTTPConnection(LOOPBACK, port, timeout=PATIENCE)
+    connection = HTTPConnection(LOOPBACK, port, timeout=PROBE_SECONDS)
     try:
         connection.request(method, target, headers={"Connection": "close"})
         answer = connection.getresponse()

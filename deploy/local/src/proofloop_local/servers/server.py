@@ -14,9 +14,9 @@ from proofloop_local.errors import ServerError
 from proofloop_local.process import Child
 from proofloop_local.servers.diagnosis import explain
 from proofloop_local.servers.ports import Ports
+from proofloop_local.servers.probe import PROBE_SECONDS
 
 START_SECONDS = 60
-PROBE_SECONDS = 2
 ROOM_BYTES = 256 * 1024 * 1024
 LOG_BYTES = 8 * 1024 * 1024
 
