@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -77,29 +76,26 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Po
 
 
 @pytest.fixture(scope="session")
-def templates() -> dict[str, str]:
-    """The database that those of a service are copied from, by service: migrated once, at first use."""
-    return {}
+def migrated() -> set[str]:
+    """Services that have a migrated database by now, which the tests' own are copied from."""
+    return set()
 
 
 @pytest.fixture
-async def new_database(postgres: PostgresServer, templates: dict[str, str]) -> AsyncIterator[NewDatabase]:
+async def new_database(postgres: PostgresServer, migrated: set[str]) -> AsyncIterator[NewDatabase]:
     """Makes databases with a service's schema, for one test."""
     made: list[str] = []
 
-    async def migrated(service: str, name: str) -> str:
-        database = await postgres.create_database(name, owner=f"{service}_owner", application=f"{service}_app")
-        await migrate(f"proofloop_{service}", database.owner_url, urlsplit(database.application_url).username or "")
-        return name
-
     async def make(service: str) -> Database:
-        if service not in templates:
-            templates[service] = await migrated(service, f"{service}_template")
+        owner, application, template = f"{service}_owner", f"{service}_app", f"{service}_template"
+        if service not in migrated:
+            database = await postgres.create_database(template, owner=owner, application=application)
+            await migrate(f"proofloop_{service}", database.owner_url, application)
+            migrated.add(service)
         name = f"{service}_{uuid4().hex}"
-        copy = f'CREATE DATABASE "{name}" OWNER "{service}_owner" TEMPLATE "{templates[service]}"'
-        await _as_superuser(postgres, copy)
+        await _as_superuser(postgres, f'CREATE DATABASE "{name}" OWNER "{owner}" TEMPLATE "{template}"')
         made.append(name)
-        return await postgres.create_database(name, owner=f"{service}_owner", application=f"{service}_app")
+        return await postgres.create_database(name, owner=owner, application=application)
 
     yield make
     for name in made:

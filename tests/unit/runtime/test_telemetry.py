@@ -52,7 +52,7 @@ def test_shutdown_flushes_what_was_recorded(receiver) -> None:
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["the last"]
 
 
-def test_a_span_may_end_at_a_time_that_is_over(spans) -> None:
+def test_a_span_ends_when_it_is_said_to_have_ended(spans) -> None:
     work = telemetry.start_span("work")
     end = time.time_ns() + 7_000_000
     work.end(end)

@@ -1,4 +1,4 @@
-"""Names of the audit service's spans, attributes and metrics."""
+"""Names of the audit service's spans, attributes and metrics, and what is said of a batch."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -128,13 +128,15 @@ class _TenantSequencer:
             while True:
                 await self._arrival.wait()
                 groups = self._take()
-                entries = sum(len(group.entries) for group in groups)
                 start = time.perf_counter()
                 # Whoever gave up waiting will ask again with the same id, or not at all.
-                error = await self._sequence([group for group in groups if not group.receipts.cancelled()])
-                self._done(entries)
-                # Afterwards, for by now somebody waits for nothing but to go on.
-                loop.call_soon(telemetry.record_batch, self._tenant, entries, start, time.perf_counter(), error)
+                staying = [group for group in groups if not group.receipts.cancelled()]
+                error = await self._sequence(staying)
+                self._done(_entries(groups))
+                if staying:
+                    # Afterwards, for by now somebody waits for nothing but to go on.
+                    end = time.perf_counter()
+                    loop.call_soon(telemetry.record_batch, self._tenant, _entries(staying), start, end, error)
                 if not self._groups:
                     self._arrival.clear()
         finally:
@@ -180,6 +182,10 @@ class _TenantSequencer:
     def _notify(self) -> None:
         self.appended.set()
         self.appended = asyncio.Event()
+
+
+def _entries(groups: Iterable[Group[Unsealed]]) -> int:
+    return sum(len(group.entries) for group in groups)
 
 
 async def _seal(groups: Iterable[Group[Unsealed]]) -> list[Group[Sealed]]:

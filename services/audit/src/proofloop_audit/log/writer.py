@@ -192,6 +192,7 @@ _SELECT_KNOWN = """
     SELECT entry_id, fingerprint, index, leaf_hash FROM log_entry WHERE tenant = $1 AND entry_id = ANY ($2::uuid[])
 """
 
+# The two statements share their first insertion, written out twice: SQL is not put together from pieces here.
 _APPEND_ONE = """
     INSERT INTO log_entry (
         tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
