@@ -31,6 +31,12 @@ EVENT_STREAM = "PROOFLOOP_EVENTS"
 DEAD_LETTER_STREAM = "PROOFLOOP_DEAD_LETTERS"
 DEAD_LETTER_PREFIX = "proofloop.dead"
 LIVE_PREFIX = "proofloop.live"
+MESSAGE_ID = "Nats-Msg-Id"
+"""Header by which JetStream drops what it was sent a moment ago."""
+CONSUMER_HEADER = "proofloop-consumer"
+ERROR_HEADER = "proofloop-error"
+REASON_HEADER = "proofloop-reason"
+"""What a dead letter says beside the event: who could not handle it, the error's type, its reason."""
 
 _STREAM_AGE = timedelta(days=14)
 _RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
@@ -275,12 +281,12 @@ class Broker:
         sequence = message.metadata.sequence.stream
         headers = {
             **(message.headers or {}),
-            "Nats-Msg-Id": f"{consumer.name}-{sequence}",
-            "proofloop-consumer": consumer.name,
-            "proofloop-error": type(error).__name__,
+            MESSAGE_ID: f"{consumer.name}-{sequence}",
+            CONSUMER_HEADER: consumer.name,
+            ERROR_HEADER: type(error).__name__,
         }
         if isinstance(error, PermanentFailure | MalformedEvent):
-            headers["proofloop-reason"] = quote(str(error)[:_LONGEST_REASON], safe=" '(),:")
+            headers[REASON_HEADER] = quote(str(error)[:_LONGEST_REASON], safe=" '(),:")
         log.error("event moved to the dead letters", extra={"consumer": consumer.name, "stream_sequence": sequence})
         try:
             await self.publish(f"{DEAD_LETTER_PREFIX}.{message.subject}", headers, message.data)
