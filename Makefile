@@ -36,6 +36,10 @@ demo: $(READY) ## the evidence loop on the example claim; leaves out/demo/
 test: $(READY) ## every test; make test TESTS=pattern for a part
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(TESTS),-k "$(TESTS)")
 
+.PHONY: faults
+faults: $(READY) ## what is killed loses nothing: the tests of it, with fifty deaths of the audit service
+	$(BIN)/python -m pytest tests/faults --deaths 50 --timeout 1800
+
 .PHONY: bench-audit
 bench-audit: $(READY) ## figures of the audit log; writes out/bench/audit.json
 	$(BIN)/python tests/bench/audit.py

@@ -37,6 +37,10 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--deaths", type=int, default=5, help="how often the audit service is killed under load")
+
+
 def pytest_report_header() -> str:
     return "servers: containers" if CONTAINED else "servers: from wheels, for no Docker engine answers"
 

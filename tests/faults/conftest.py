@@ -103,12 +103,12 @@ class Load:
 
 @pytest.fixture
 def under_load():
-    """Runs callers during the block; after it, every operation they began is acknowledged."""
+    """Runs callers during the block; after it, every operation they began is acknowledged. Patience is in seconds."""
 
     @asynccontextmanager
-    async def calling(operation: Operation, callers: int) -> AsyncIterator[Load]:
+    async def calling(operation: Operation, callers: int, patience: float = 240) -> AsyncIterator[Load]:
         load = Load(operation)
-        async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(patience), asyncio.TaskGroup() as group:
             for _ in range(callers):
                 group.create_task(load.run())
             yield load

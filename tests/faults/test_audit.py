@@ -13,7 +13,6 @@ from proofloop_verifier import merkle
 from proofloop_verifier.merkle import CompactRange
 
 CALLERS = 16
-DEATHS = 5
 CLAIMS = [str(uuid4()) for _ in range(3)]
 
 
@@ -40,15 +39,16 @@ def appending():
 
 
 async def test_what_a_killed_service_acknowledged_is_there_exactly_once(
-    stack_of, connected, under_load, appending
+    stack_of, connected, under_load, appending, request
 ) -> None:
+    deaths = request.config.getoption("deaths")
     async with stack_of("audit") as stack:
         service = stack.services["audit"]
         async with connected(stack, service.address) as channel:
             log = LogServiceStub(channel)
             checkpoints = []
-            async with under_load(appending(log), CALLERS) as load:
-                for _ in range(DEATHS):
+            async with under_load(appending(log), CALLERS, patience=60 + 20 * deaths) as load:
+                for _ in range(deaths):
                     await load.proceeds(100)
                     checkpoints.append(await checkpoint_of(log))
                     await service.kill()
