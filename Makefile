@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 DISTRIBUTIONS := protos services/verifier services/runtime services/audit services/prompts services/packets services/exports deploy/local
 SOURCES := services/*/src deploy/local/src tests
 TESTS ?=
+PART ?=
 WORKERS ?= 2
 unexport PYTHONPATH
 
@@ -42,7 +43,7 @@ faults: $(READY) ## what is killed loses nothing: the tests of it, with fifty de
 
 .PHONY: bench-audit
 bench-audit: $(READY) ## figures of the audit log; writes out/bench/audit.json
-	$(BIN)/python tests/bench/audit.py
+	$(BIN)/python tests/bench/audit.py $(PART)
 
 .PHONY: lint
 lint: $(READY) ## style, types and import direction

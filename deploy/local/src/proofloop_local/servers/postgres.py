@@ -63,7 +63,8 @@ class PostgresServer(Server):
         super().__init__(data, ["server"])
         self.port = 0
         self._account = Account.unprivileged()
-        self._programs = Path()
+        self.programs = Path()
+        """The folder with `postgres`, `pgbench` and the others, once it runs."""
 
     @property
     def cluster(self) -> Path:
@@ -121,7 +122,7 @@ class PostgresServer(Server):
     async def _prepare(self) -> None:
         if os.geteuid() == 0 and self.cluster.exists():
             self._account = Account.owner(self.cluster)
-        self._programs = await asyncio.to_thread(programs, self._account)
+        self.programs = await asyncio.to_thread(programs, self._account)
         self.port = self._ports["server"]
         await self._settle()
         if not self.cluster.exists():
@@ -165,7 +166,7 @@ class PostgresServer(Server):
 
     def _child_in(self, folder: Path, command: list[str], output: IO[bytes]) -> Child:
         return Child.spawn(
-            [self._programs / command[0], *command[1:]],
+            [self.programs / command[0], *command[1:]],
             output=output,
             folder=folder,
             account=self._account,

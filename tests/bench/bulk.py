@@ -1,0 +1,109 @@
+"""Entries in bulk: without gRPC against psql COPY into the same indexed table, and from end to end.
+
+Both write the same rows: what the log has stored is copied out and, by COPY, into a table with the same indexes.
+"""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+import asyncpg
+from appending import METADATA
+from entries import request
+from proofloop.audit.v1 import log_service_pb2 as contract
+from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
+from proofloop_audit.log import conversion
+from proofloop_audit.log.sealing import Sealer
+from proofloop_audit.log.sequencer import Sequencer
+from proofloop_local.servers.postgres import Database as Place
+from proofloop_runtime.breaker import Breakers
+from proofloop_runtime.call import background
+from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
+from proofloop_runtime.ports import FileKeyStore, SystemClock, SystemRandomness
+from report import Figure
+from stand import TENANT, Stand
+
+RUNS = 5
+ENTRIES = 10_000
+GROUP = 1_000
+AHEAD = 2
+"""Groups on their way at a time."""
+
+
+async def figures(stand: Stand) -> list[Figure]:
+    """Measure."""
+    alone, served = await stand.new_database("bulk"), await stand.new_database("bulk_served")
+    stub = LogServiceStub(await stand.channel(await stand.audit(served)))
+    without, through = [], []
+    for _ in range(RUNS):
+        ours = await _sequence(stand, alone)
+        theirs = await _copy(stand, alone)
+        without.append((ours, theirs))
+        through.append((await _append(stub), theirs))
+    name = f"AppendEntries, {GROUP:,} at a time"
+    return [
+        Figure(f"{name}, without gRPC", "1/s", "psql COPY into the same indexed table", without, 0.35),
+        Figure(f"{name}, end to end", "1/s", "psql COPY into the same indexed table", through, None),
+    ]
+
+
+async def _sequence(stand: Stand, place: Place) -> float:
+    """Return entries per second of the sequencer alone, from drafts to receipts."""
+    clock, randomness = SystemClock(), SystemRandomness()
+    breakers = Breakers(clock)
+    database = Database(place.application_url, "audit", clock, breakers, 4)
+    sealer = Sealer(database, FileKeyStore.load(stand.keys.master_key, randomness), randomness)
+    sequencer = Sequencer(database, breakers.get(DEPENDENCY, is_unavailable), [TENANT], clock, ENTRIES)
+    running = asyncio.ensure_future(sequencer.run())
+    call = background("prompts", TENANT)
+    drafts = [conversion.to_draft(made.request_id, made.draft, call) for made in (request() for _ in range(ENTRIES))]
+    await sequencer.append([await sealer.unsealed(conversion.to_draft(request().request_id, request().draft, call))])
+    start = time.perf_counter()
+    room = asyncio.Semaphore(AHEAD)
+
+    async def append(begin: int) -> None:
+        async with room:
+            await sequencer.append([await sealer.unsealed(draft) for draft in drafts[begin : begin + GROUP]])
+
+    await asyncio.gather(*(append(begin) for begin in range(0, ENTRIES, GROUP)))
+    rate = ENTRIES / (time.perf_counter() - start)
+    running.cancel()
+    await asyncio.wait([running])
+    await database.close()
+    return rate
+
+
+async def _append(stub: LogServiceStub) -> float:
+    """Return entries per second of AppendEntries."""
+    groups = [contract.AppendEntriesRequest(entries=[request() for _ in range(GROUP)]) for _ in range(ENTRIES // GROUP)]
+    room = asyncio.Semaphore(AHEAD)
+
+    async def append(group: contract.AppendEntriesRequest) -> None:
+        async with room:
+            await stub.AppendEntries(group, metadata=METADATA)
+
+    start = time.perf_counter()
+    await asyncio.gather(*map(append, groups))
+    return ENTRIES / (time.perf_counter() - start)
+
+
+async def _copy(stand: Stand, place: Place) -> float:
+    """Return rows per second of COPY, of the rows that were appended last."""
+    url = f"{stand.postgres.superuser_url.rpartition('/')[0]}/{place.name}"
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE IF NOT EXISTS copied_entry (LIKE log_entry INCLUDING ALL)")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows"
+        query = f"SELECT * FROM log_entry ORDER BY index DESC LIMIT {ENTRIES}"  # noqa: S608 (a constant)
+        await connection.copy_from_query(query, output=rows)
+        await connection.close()
+        start = time.perf_counter()
+        process = await asyncio.create_subprocess_exec(
+            str(stand.postgres.programs / "psql"), "-qX", "-c", f"\\copy copied_entry FROM '{rows}'", url
+        )
+        status = await process.wait()
+        seconds = time.perf_counter() - start
+    if status != 0:
+        raise RuntimeError(f"psql ended with {status}")
+    return ENTRIES / seconds
