@@ -21,7 +21,7 @@ def user(name: str) -> log_pb2.Actor:
 
 @pytest.fixture
 async def varied(log, new_request) -> list[contract.AppendEntryRequest]:
-    """Twelve entries in which claim, entity, actor and action vary each on its own."""
+    """Twelve entries in which claim, entity, actor, action, session and outcome vary each on its own."""
     requests = [
         new_request(
             claim_id=[*CLAIMS, ""][number % 3],
@@ -29,6 +29,8 @@ async def varied(log, new_request) -> list[contract.AppendEntryRequest]:
             entity_id=["one", "two"][number // 2 % 2],
             actor=[user("ann"), user("bob"), log_pb2.Actor(type=log_pb2.ACTOR_TYPE_SERVICE, id="ann")][number // 4],
             action=["prompt.answered", "prompt.cancelled"][number // 6],
+            session_id=["", "session-1", "session-2"][number * 5 // 2 % 3],
+            outcome=[log_pb2.OUTCOME_SUCCESS, log_pb2.OUTCOME_FAILURE, log_pb2.OUTCOME_DENIED][number * 7 // 5 % 3],
         )
         for number in range(12)
     ]
@@ -54,7 +56,13 @@ FILTERS = [
         "actor_id": "ann",
         "action": "prompt.answered",
     },
+    {"session_id": "session-1"},
+    {"outcome": log_pb2.OUTCOME_SUCCESS},
+    {"outcome": log_pb2.OUTCOME_FAILURE},
+    {"outcome": log_pb2.OUTCOME_DENIED, "actor_id": "ann"},
+    {"session_id": "session-2", "outcome": log_pb2.OUTCOME_SUCCESS},
     {"claim_id": str(uuid4())},
+    {"session_id": "session-3"},
     {"actor_id": "nobody"},
     {"action": "prompt.escalated"},
 ]
@@ -135,6 +143,7 @@ async def test_a_page_token_is_good_for_its_own_filters_and_order_alone(log, app
         contract.ListEntriesRequest(page_token="made up"),
         contract.ListEntriesRequest(page_token=token[:-4]),
         contract.ListEntriesRequest(page_token="W10"),
+        contract.ListEntriesRequest(page_token=token, outcome=log_pb2.OUTCOME_SUCCESS),
     ):
         with refused("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID") as refusal:
             await log.ListEntries(wrong)

@@ -60,6 +60,8 @@ WRONG_REQUESTS = [
     ("ListEntries", "action", contract.ListEntriesRequest(action="a\0")),
     ("ListEntries", "start_time", contract.ListEntriesRequest(start_time=Timestamp(seconds=10**15))),
     ("ListEntries", "end_time", contract.ListEntriesRequest(end_time=Timestamp(seconds=-(10**15)))),
+    ("ListEntries", "session_id", contract.ListEntriesRequest(session_id="s" * 129)),
+    ("ListEntries", "outcome", contract.ListEntriesRequest(outcome=4)),
     ("ListEntries", "order", contract.ListEntriesRequest(order=9)),
     ("ListEntries", "page_size", contract.ListEntriesRequest(page_size=-1)),
     ("ListEntries", "page_size", contract.ListEntriesRequest(page_size=1001)),

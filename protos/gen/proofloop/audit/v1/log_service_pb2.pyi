@@ -215,6 +215,8 @@ class ListEntriesRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     """Only entries of this claim."""
     entity_type: _builtins.str
@@ -233,6 +235,10 @@ class ListEntriesRequest(_message.Message):
     """next_page_token of the page before, with the same filters and order. INVALID_ARGUMENT
     (ERROR_REASON_PAGE_TOKEN_INVALID) if it is not.
     """
+    session_id: _builtins.str
+    """Only entries of this session."""
+    outcome: _log_pb2.Outcome.ValueType
+    """Only entries with this outcome."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only entries appended at or after this time."""
@@ -254,10 +260,12 @@ class ListEntriesRequest(_message.Message):
         order: Global___ListEntriesRequest.Order.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        outcome: _log_pb2.Outcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "claim_id", b"claim_id", "end_time", b"end_time", "entity_id", b"entity_id", "entity_type", b"entity_type", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "claim_id", b"claim_id", "end_time", b"end_time", "entity_id", b"entity_id", "entity_type", b"entity_type", "order", b"order", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from proofloop.audit.v1 import log_pb2
+from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop_runtime.call import CallContext, CallerType
 from proofloop_runtime.telemetry import current_trace_id
 from proofloop_verifier.leaf import Leaf, Outcome, parse_personal_part
 
-from proofloop_audit.log.domain import Draft, Entry, Receipt
+from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
 
 _OUTCOMES = {
     log_pb2.OUTCOME_SUCCESS: Outcome.SUCCESS,
@@ -44,6 +45,21 @@ def to_draft(request_id: str, message: log_pb2.EntryDraft, call: CallContext) ->
         ip_address=message.ip_address,
         user_agent=message.user_agent,
         details=message.details_json,
+    )
+
+
+def to_filter(request: contract.ListEntriesRequest) -> EntryFilter:
+    """Return which entries a caller asks for."""
+    return EntryFilter(
+        claim_id=request.claim_id or None,
+        entity_type=request.entity_type or None,
+        entity_id=request.entity_id or None,
+        actor_id=request.actor_id or None,
+        action=request.action or None,
+        session_id=request.session_id or None,
+        outcome=_OUTCOMES.get(request.outcome),
+        start_time=request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
+        end_time=request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
     )
 
 

@@ -128,6 +128,8 @@ class EntryFilter:
     entity_id: str | None = None
     actor_id: str | None = None
     action: str | None = None
+    session_id: str | None = None
+    outcome: Outcome | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
 

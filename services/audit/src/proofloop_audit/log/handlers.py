@@ -11,8 +11,9 @@ from proofloop_verifier.leaf import Leaf
 from proofloop_audit.errors import EntryNotFound, TreeSizeOutOfRange
 from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
 from proofloop_audit.log.sealing import Sealer, open_part
+from proofloop_audit.log.search import select_entries, select_span
 from proofloop_audit.log.sequencer import Sequencer
-from proofloop_audit.log.store import EntryRow, select_entries, select_entry, select_size, select_subtrees
+from proofloop_audit.log.store import EntryRow, select_entry, select_size, select_subtrees
 
 _LOOK_EVERY = timedelta(milliseconds=200)
 """While waiting for an entry that another replica may append."""
@@ -39,7 +40,7 @@ async def get_entry(
         async with database.transaction() as unit:
             row = await select_entry(unit, entry_id)
         if row is not None:
-            return (await _entries([row], tenant, sealer))[0]
+            return (await open_entries([row], tenant, sealer))[0]
         remaining = timedelta(seconds=end - loop.time())
         if remaining <= timedelta(0):
             raise EntryNotFound(entry_id)
@@ -59,8 +60,9 @@ async def list_entries(
     """Return up to `limit` entries after an index, in order."""
     pseudonyms = None if wanted.actor_id is None else await sealer.pseudonyms(tenant, wanted.actor_id)
     async with database.transaction() as unit:
-        rows = await select_entries(unit, wanted, pseudonyms, newest_first=newest_first, after=after, limit=limit)
-    return await _entries(rows, tenant, sealer)
+        span = (await select_span(unit, wanted)).after(after, newest_first=newest_first)
+        rows = await select_entries(unit, wanted, pseudonyms, span, limit=limit, newest_first=newest_first)
+    return await open_entries(rows, tenant, sealer)
 
 
 async def inclusion_proof(unit: UnitOfWork, *, entry_id: str, tree_size: int) -> tuple[EntryRow, int, list[bytes]]:
@@ -95,7 +97,8 @@ async def consistency_proof(unit: UnitOfWork, *, from_size: int, to_size: int) -
     return size, merkle.consistency_proof(from_size, size, hashes)
 
 
-async def _entries(rows: Sequence[EntryRow], tenant: str, sealer: Sealer) -> list[Entry]:
+async def open_entries(rows: Sequence[EntryRow], tenant: str, sealer: Sealer) -> list[Entry]:
+    """Return the entries, with what of their personal parts is not erased."""
     keys = await sealer.keys(tenant, {row.pseudonym for row in rows})
     entries = []
     for number, row in enumerate(rows):

@@ -1,6 +1,6 @@
 """LogService: the edge between the contract and the log."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
@@ -13,7 +13,7 @@ from proofloop_runtime.ports import Clock
 
 from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.checkpoints import CheckpointSigner
-from proofloop_audit.log.domain import Draft, EntryFilter, check_details, check_event_time
+from proofloop_audit.log.domain import Draft, check_details, check_event_time
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 
@@ -72,7 +72,7 @@ class LogServicer(LogServiceServicer):
         position = paging.decode(request)
         limit = paging.size(request)
         entries = await handlers.list_entries(
-            _filter(request),
+            conversion.to_filter(request),
             tenant=current().caller.tenant,
             newest_first=request.order == contract.ListEntriesRequest.ORDER_NEWEST_FIRST,
             after=None if position is None else paging.integer(position),
@@ -130,15 +130,3 @@ class LogServicer(LogServiceServicer):
         check_event_time(draft.event_time, self._clock.now(), self._future_skew, f"{field}.event_time")
         check_details(draft.details, f"{field}.details_json")
         return draft
-
-
-def _filter(request: contract.ListEntriesRequest) -> EntryFilter:
-    return EntryFilter(
-        claim_id=request.claim_id or None,
-        entity_type=request.entity_type or None,
-        entity_id=request.entity_id or None,
-        actor_id=request.actor_id or None,
-        action=request.action or None,
-        start_time=request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
-        end_time=request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
-    )

@@ -11,8 +11,6 @@ from proofloop_verifier import merkle
 from proofloop_verifier.merkle import Subtree
 from sqlalchemy.dialects import postgresql as pg
 
-from proofloop_audit.log.domain import EntryFilter
-
 metadata = sa.MetaData()
 
 log_entry = sa.Table(
@@ -30,6 +28,8 @@ log_entry = sa.Table(
     sa.Column("entity_type", sa.Text, nullable=False),
     sa.Column("entity_id", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
+    sa.Column("session_id", sa.Text),
+    sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("pseudonym", sa.Text, nullable=False),
     sa.Column("sealed_part", sa.LargeBinary, nullable=False),
 )
@@ -90,6 +90,17 @@ class EntryRow:
     sealed_part: bytes
 
 
+ENTRIES = sa.select(
+    log_entry.c.index,
+    log_entry.c.entry_id,
+    log_entry.c.leaf,
+    log_entry.c.leaf_hash,
+    log_entry.c.pseudonym,
+    log_entry.c.sealed_part,
+)
+"""What an `EntryRow` consists of."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A checkpoint as stored."""
@@ -136,51 +147,9 @@ async def select_size(unit: UnitOfWork) -> int:
 
 async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:
     """Return the entry with this id."""
-    found = _ENTRIES.where(log_entry.c.tenant == unit.tenant, log_entry.c.entry_id == entry_id)
+    found = ENTRIES.where(log_entry.c.tenant == unit.tenant, log_entry.c.entry_id == entry_id)
     row = (await unit.execute(found)).mappings().one_or_none()
     return EntryRow(**row) if row else None
-
-
-async def select_entries(
-    unit: UnitOfWork,
-    wanted: EntryFilter,
-    pseudonyms: Sequence[str] | None,
-    *,
-    newest_first: bool,
-    after: int | None,
-    limit: int,
-) -> list[EntryRow]:
-    """Return entries that match every condition, by index.
-
-    Args:
-        unit: The transaction.
-        wanted: Conditions; its actor is given as `pseudonyms`.
-        pseudonyms: Pseudonyms of the actor; None: of any.
-        newest_first: Descending.
-        after: The index that the page before ended with.
-        limit: Most entries.
-    """
-    entry = log_entry.c
-    conditions = [entry.tenant == unit.tenant]
-    for column, value in (
-        (entry.claim_id, wanted.claim_id),
-        (entry.entity_type, wanted.entity_type),
-        (entry.entity_id, wanted.entity_id),
-        (entry.action, wanted.action),
-    ):
-        if value is not None:
-            conditions.append(column == value)
-    if pseudonyms is not None:
-        conditions.append(entry.pseudonym.in_(pseudonyms))
-    if wanted.start_time is not None:
-        conditions.append(entry.append_time >= wanted.start_time)
-    if wanted.end_time is not None:
-        conditions.append(entry.append_time < wanted.end_time)
-    if after is not None:
-        conditions.append(entry.index < after if newest_first else entry.index > after)
-    order = entry.index.desc() if newest_first else entry.index.asc()
-    rows = await unit.execute(_ENTRIES.where(*conditions).order_by(order).limit(limit))
-    return [EntryRow(**row) for row in rows.mappings()]
 
 
 async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
@@ -224,15 +193,6 @@ async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None
         .on_conflict_do_nothing()
     )
 
-
-_ENTRIES = sa.select(
-    log_entry.c.index,
-    log_entry.c.entry_id,
-    log_entry.c.leaf,
-    log_entry.c.leaf_hash,
-    log_entry.c.pseudonym,
-    log_entry.c.sealed_part,
-)
 
 _LEAF_HASHES = sa.text("""
     SELECT e.index AS position, e.leaf_hash AS hash

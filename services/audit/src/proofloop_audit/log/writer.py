@@ -153,6 +153,8 @@ def _row(placed: PlacedEntry) -> tuple[Any, ...]:
         draft.entity_type,
         draft.entity_id,
         draft.action,
+        draft.session_id,
+        draft.outcome,
         entry.commitment.pseudonym,
         entry.sealed_part,
     )
@@ -196,9 +198,9 @@ _SELECT_KNOWN = """
 _APPEND_ONE = """
     INSERT INTO log_entry (
         tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
-        claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
+        claim_id, claim_sequence, entity_type, entity_id, action, session_id, outcome, pseudonym, sealed_part
     )
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
     FROM pg_advisory_xact_lock(hashtextextended($1, 0))
     ON CONFLICT (tenant, index) DO NOTHING
     RETURNING true
@@ -208,25 +210,26 @@ _APPEND = """
     WITH first AS (
         INSERT INTO log_entry (
             tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
-            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
+            claim_id, claim_sequence, entity_type, entity_id, action, session_id, outcome, pseudonym, sealed_part
         )
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
         FROM pg_advisory_xact_lock(hashtextextended($1, 0))
         ON CONFLICT (tenant, index) DO NOTHING
         RETURNING tenant, append_time
     ), others AS (
         INSERT INTO log_entry (
             tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
-            claim_id, claim_sequence, entity_type, entity_id, action, pseudonym, sealed_part
+            claim_id, claim_sequence, entity_type, entity_id, action, session_id, outcome, pseudonym, sealed_part
         )
         SELECT first.*, entry.*
         FROM first, unnest(
-            $15::bigint[], $16::uuid[], $17::bytea[], $18::bytea[], $19::bytea[],
-            $20::uuid[], $21::bigint[], $22::text[], $23::text[], $24::text[], $25::text[], $26::bytea[]
+            $17::bigint[], $18::uuid[], $19::bytea[], $20::bytea[], $21::bytea[],
+            $22::uuid[], $23::bigint[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[],
+            $29::text[], $30::bytea[]
         ) AS entry
     ), subtrees AS (
         INSERT INTO log_subtree (tenant, level, position, root)
-        SELECT tenant, tree.* FROM first, unnest($27::smallint[], $28::bigint[], $29::bytea[]) AS tree
+        SELECT tenant, tree.* FROM first, unnest($31::smallint[], $32::bigint[], $33::bytea[]) AS tree
     )
     SELECT EXISTS (SELECT FROM first)
 """
