@@ -53,11 +53,13 @@ async def call(stub: EchoStub, method: str, request) -> list:
             return [answer async for answer in stub.Repeat(request)]
         case "Collect":
             return [await stub.Collect(requests(request))]
+        case "Converse":
+            return [answer async for answer in stub.Converse(requests(request))]
         case _:
             return [await stub.Say(request)]
 
 
-KINDS = ["Say", "Repeat", "Collect"]
+KINDS = ["Say", "Repeat", "Collect", "Converse"]
 
 
 @pytest.mark.parametrize("method", KINDS)

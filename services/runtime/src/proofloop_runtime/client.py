@@ -23,6 +23,7 @@ from proofloop_runtime.breaker import Admission, Breaker, Breakers
 from proofloop_runtime.call import current_or_none
 from proofloop_runtime.errors import CallTimedOut, DependencyUnavailable
 from proofloop_runtime.grpc_types import (
+    StreamStreamClientInterceptor,
     StreamUnaryClientInterceptor,
     UnaryStreamClientInterceptor,
     UnaryUnaryClientInterceptor,
@@ -111,7 +112,8 @@ def open_channel(
     methods = contract.read(services)
     outgoing = _Outgoing(dependency, breakers.get(dependency, is_failure), token, timeout, headers)
     # One interceptor per kind of call; grpc-stubs knows no common type for them.
-    interceptors: list[Any] = [_UnaryCalls(outgoing), _ServerStreams(outgoing), _ClientStreams(outgoing)]
+    kinds = (_UnaryCalls, _ServerStreams, _ClientStreams, _BidirectionalStreams)
+    interceptors: list[Any] = [kind(outgoing) for kind in kinds]
     return grpc.aio.secure_channel(
         target,
         tls.channel_credentials(),
@@ -186,6 +188,21 @@ class _Outgoing:
                 raise
             _tell(span, grpc.StatusCode.OK)
             return call
+
+    async def opened(self, continuation: Any, details: Any, request: Any) -> AsyncIterator[Any]:
+        """Begin a call that has a stream of answers; return them as they come."""
+        admission = self.breaker.admit()
+        with self.span(_text(details.method), end_on_exit=False) as span:
+            try:
+                call = await continuation(self.details(details, stream=True), request)
+            # Whatever it is, cancellation too: a probe that was admitted must not stay out for ever.
+            except BaseException:
+                admission.abandoned()
+                span.end()
+                raise
+        # Whatever becomes of the reader, gRPC tells when the stream is over.
+        call.add_done_callback(lambda done: self.watch(done, admission, span))
+        return _translated(self, call, admission)
 
     def watch(self, call: Any, admission: Admission, span: trace.Span) -> None:
         """Learn how a stream that is over has ended."""
@@ -268,19 +285,15 @@ class _ServerStreams(UnaryStreamClientInterceptor):
         self._outgoing = outgoing
 
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        outgoing = self._outgoing
-        admission = outgoing.breaker.admit()
-        with outgoing.span(_text(client_call_details.method), end_on_exit=False) as span:
-            try:
-                call = await continuation(outgoing.details(client_call_details, stream=True), request)
-            # Whatever it is, cancellation too: a probe that was admitted must not stay out for ever.
-            except BaseException:
-                admission.abandoned()
-                span.end()
-                raise
-        # Whatever becomes of the reader, gRPC tells when the stream is over.
-        call.add_done_callback(lambda done: outgoing.watch(done, admission, span))
-        return _translated(outgoing, call, admission)
+        return await self._outgoing.opened(continuation, client_call_details, request)
+
+
+class _BidirectionalStreams(StreamStreamClientInterceptor):
+    def __init__(self, outgoing: _Outgoing) -> None:
+        self._outgoing = outgoing
+
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await self._outgoing.opened(continuation, client_call_details, request_iterator)
 
 
 async def _translated(outgoing: _Outgoing, call: Any, admission: Admission) -> AsyncIterator[Any]:
