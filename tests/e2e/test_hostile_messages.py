@@ -92,7 +92,9 @@ def _call(
 ) -> grpc.RpcError | None:
     path = f"/{method.containing_service.full_name}/{method.name}"
     try:
-        if method.client_streaming:
+        if method.client_streaming and method.server_streaming:
+            list(channel.stream_stream(path)(iter([payload, payload]), timeout=SECONDS, metadata=metadata))
+        elif method.client_streaming:
             channel.stream_unary(path)(iter([payload, payload]), timeout=SECONDS, metadata=metadata)
         elif method.server_streaming:
             next(channel.unary_stream(path)(payload, timeout=1.0, metadata=metadata), None)

@@ -9,6 +9,7 @@ from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_audit.events import CONSUMER, EventLog
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
+from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
@@ -34,7 +35,8 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
         runtime.clock,
         settings.checkpoint_every,
     )
-    log = LogServicer(runtime.database, sealer, sequencer, signer, runtime.clock, settings.future_skew)
+    importer = Importer(sealer, sequencer, settings.queue, runtime.draining)
+    log = LogServicer(runtime.database, sealer, sequencer, importer, signer, runtime.clock, settings.future_skew)
     events = EventLog(sealer, sequencer, settings.tenants)
     return Components(
         servicers=[

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from proofloop.audit.v1 import log_pb2 as _log_pb2
 import builtins as _builtins
 import sys
@@ -121,6 +122,68 @@ class AppendEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendEntriesResponse: _TypeAlias = AppendEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ImportEntriesRequest(_message.Message):
+    """Request of ImportEntries: a group of entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppendEntryRequest]:
+        """1–500 entries, each with a request_id of its own."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___AppendEntryRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportEntriesRequest: _TypeAlias = ImportEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ImportEntriesResponse(_message.Message):
+    """Response of ImportEntries: a group is in the log, and all that were sent before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_INDEX_FIELD_NUMBER: _builtins.int
+    LAST_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    entry_count: _builtins.int
+    """Number of entries of this stream that are in the log, whether this stream or an earlier one brought them."""
+    last_index: _builtins.int
+    """Place in the log of the group's last entry, from 0."""
+    last_request_id: _builtins.str
+    """request_id of the group's last entry. An import that breaks off resumes with the entry behind it."""
+    @_builtins.property
+    def end(self) -> _status_pb2.Status:
+        """What ended the stream early, in its last answer, which repeats how far the stream has come. The gRPC status says
+        the same; but a client may lose that when it is just sending, as gRPC's own for Python does.
+        """
+
+    def __init__(
+        self,
+        *,
+        entry_count: _builtins.int = ...,
+        last_index: _builtins.int = ...,
+        last_request_id: _builtins.str = ...,
+        end: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "entry_count", b"entry_count", "last_index", b"last_index", "last_request_id", b"last_request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportEntriesResponse: _TypeAlias = ImportEntriesResponse  # noqa: Y015
 
 @_typing.final
 class GetEntryRequest(_message.Message):

@@ -50,6 +50,11 @@ class LogServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesResponse.FromString,
                 _registered_method=True)
+        self.ImportEntries = channel.stream_stream(
+                '/proofloop.audit.v1.LogService/ImportEntries',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesResponse.FromString,
+                _registered_method=True)
         self.GetEntry = channel.unary_unary(
                 '/proofloop.audit.v1.LogService/GetEntry',
                 request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetEntryRequest.SerializeToString,
@@ -102,6 +107,26 @@ class LogServiceServicer:
         """Appends up to 1,000 entries, in order and at once: all of them or, if one is refused, none.
 
         May be repeated, as AppendEntry: entries that are already there keep their place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportEntries(self, request_iterator, context):
+        """Appends any number of entries, in order: a stream of groups, each appended as by AppendEntries, all or none. Every
+        group is answered once it is durable and sequenced, in the order sent, while the following ones are on their way:
+        so a caller knows how far an import has come, and where to resume one that broke off. (A stream that is answered
+        once, at its end, could tell neither.) Send on without waiting for each answer; large groups are
+        fastest. When the log is busy the stream is read more slowly, not refused.
+
+        A group that cannot be appended ends the stream with the error that AppendEntries would give; its metadata has in
+        `position` the place in the stream, from 0, of the entry at fault, where it is the fault of one. Everything before
+        this group was appended and answered, of it and behind it nothing. UNAVAILABLE leaves open what became of the
+        groups that were not answered. UNAVAILABLE (ERROR_REASON_DRAINING) when this replica shuts down: resume with
+        another one.
+
+        May be repeated, from the beginning or behind last_request_id: entries that are already there keep their place.
+        There is no REST form: HTTP/1.1 has no answers before the end of a request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +185,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.AppendEntries,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesResponse.SerializeToString,
+            ),
+            'ImportEntries': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportEntries,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesResponse.SerializeToString,
             ),
             'GetEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEntry,
@@ -247,6 +277,33 @@ class LogService:
             '/proofloop.audit.v1.LogService/AppendEntries',
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.AppendEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportEntries(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/proofloop.audit.v1.LogService/ImportEntries',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ImportEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,22 @@ class LogServiceStub:
 
     May be repeated, as AppendEntry: entries that are already there keep their place.
     """
+    ImportEntries: _grpc.StreamStreamMultiCallable[_log_service_pb2.ImportEntriesRequest, _log_service_pb2.ImportEntriesResponse]
+    """Appends any number of entries, in order: a stream of groups, each appended as by AppendEntries, all or none. Every
+    group is answered once it is durable and sequenced, in the order sent, while the following ones are on their way:
+    so a caller knows how far an import has come, and where to resume one that broke off. (A stream that is answered
+    once, at its end, could tell neither.) Send on without waiting for each answer; large groups are
+    fastest. When the log is busy the stream is read more slowly, not refused.
+
+    A group that cannot be appended ends the stream with the error that AppendEntries would give; its metadata has in
+    `position` the place in the stream, from 0, of the entry at fault, where it is the fault of one. Everything before
+    this group was appended and answered, of it and behind it nothing. UNAVAILABLE leaves open what became of the
+    groups that were not answered. UNAVAILABLE (ERROR_REASON_DRAINING) when this replica shuts down: resume with
+    another one.
+
+    May be repeated, from the beginning or behind last_request_id: entries that are already there keep their place.
+    There is no REST form: HTTP/1.1 has no answers before the end of a request.
+    """
     GetEntry: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetEntryRequest, _log_service_pb2.GetEntryResponse]
     """Gets one entry by its id, and waits for it if asked to. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) when it
     is not there after max_wait. Reads only.
@@ -97,6 +113,22 @@ class LogServiceAsyncStub(LogServiceStub):
     """Appends up to 1,000 entries, in order and at once: all of them or, if one is refused, none.
 
     May be repeated, as AppendEntry: entries that are already there keep their place.
+    """
+    ImportEntries: _aio.StreamStreamMultiCallable[_log_service_pb2.ImportEntriesRequest, _log_service_pb2.ImportEntriesResponse]  # type: ignore[assignment]
+    """Appends any number of entries, in order: a stream of groups, each appended as by AppendEntries, all or none. Every
+    group is answered once it is durable and sequenced, in the order sent, while the following ones are on their way:
+    so a caller knows how far an import has come, and where to resume one that broke off. (A stream that is answered
+    once, at its end, could tell neither.) Send on without waiting for each answer; large groups are
+    fastest. When the log is busy the stream is read more slowly, not refused.
+
+    A group that cannot be appended ends the stream with the error that AppendEntries would give; its metadata has in
+    `position` the place in the stream, from 0, of the entry at fault, where it is the fault of one. Everything before
+    this group was appended and answered, of it and behind it nothing. UNAVAILABLE leaves open what became of the
+    groups that were not answered. UNAVAILABLE (ERROR_REASON_DRAINING) when this replica shuts down: resume with
+    another one.
+
+    May be repeated, from the beginning or behind last_request_id: entries that are already there keep their place.
+    There is no REST form: HTTP/1.1 has no answers before the end of a request.
     """
     GetEntry: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetEntryRequest, _log_service_pb2.GetEntryResponse]  # type: ignore[assignment]
     """Gets one entry by its id, and waits for it if asked to. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) when it
@@ -152,6 +184,28 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Appends up to 1,000 entries, in order and at once: all of them or, if one is refused, none.
 
         May be repeated, as AppendEntry: entries that are already there keep their place.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportEntries(
+        self,
+        request_iterator: _MaybeAsyncIterator[_log_service_pb2.ImportEntriesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_log_service_pb2.ImportEntriesResponse], _abc.AsyncIterator[_log_service_pb2.ImportEntriesResponse]]:
+        """Appends any number of entries, in order: a stream of groups, each appended as by AppendEntries, all or none. Every
+        group is answered once it is durable and sequenced, in the order sent, while the following ones are on their way:
+        so a caller knows how far an import has come, and where to resume one that broke off. (A stream that is answered
+        once, at its end, could tell neither.) Send on without waiting for each answer; large groups are
+        fastest. When the log is busy the stream is read more slowly, not refused.
+
+        A group that cannot be appended ends the stream with the error that AppendEntries would give; its metadata has in
+        `position` the place in the stream, from 0, of the entry at fault, where it is the fault of one. Everything before
+        this group was appended and answered, of it and behind it nothing. UNAVAILABLE leaves open what became of the
+        groups that were not answered. UNAVAILABLE (ERROR_REASON_DRAINING) when this replica shuts down: resume with
+        another one.
+
+        May be repeated, from the beginning or behind last_request_id: entries that are already there keep their place.
+        There is no REST form: HTTP/1.1 has no answers before the end of a request.
         """
 
     @_abc_1.abstractmethod

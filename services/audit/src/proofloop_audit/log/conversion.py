@@ -10,6 +10,7 @@ from proofloop_runtime.telemetry import current_trace_id
 from proofloop_verifier.leaf import Leaf, Outcome, parse_personal_part
 
 from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
+from proofloop_audit.log.importing import Progress
 
 _OUTCOMES = {
     log_pb2.OUTCOME_SUCCESS: Outcome.SUCCESS,
@@ -66,6 +67,14 @@ def to_filter(request: contract.ListEntriesRequest) -> EntryFilter:
 def from_receipt(receipt: Receipt) -> log_pb2.EntryReceipt:
     """Return the receipt as a message."""
     return log_pb2.EntryReceipt(entry_id=receipt.entry_id, index=receipt.index, leaf_hash=receipt.leaf_hash)
+
+
+def from_progress(progress: Progress) -> contract.ImportEntriesResponse:
+    """Return how far an import has come as a message."""
+    last = progress.last
+    return contract.ImportEntriesResponse(
+        entry_count=progress.entries, last_index=last.index, last_request_id=last.entry_id
+    )
 
 
 def from_entry(entry: Entry) -> log_pb2.Entry:

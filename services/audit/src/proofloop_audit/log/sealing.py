@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from proofloop_runtime.database import Database
@@ -75,6 +75,13 @@ class Sealed(NamedTuple):
     commitment: SubjectCommitment
     sealed_part: bytes
     fingerprint: bytes
+
+    def seal(self) -> "Sealed":
+        """Return itself, for those who were sealed before their turn came."""
+        return self
+
+
+Sealable: TypeAlias = Unsealed | Sealed
 
 
 class Sealer:

@@ -20,7 +20,7 @@ from proofloop_runtime.ports import Clock
 
 from proofloop_audit import telemetry
 from proofloop_audit.log.domain import Receipt
-from proofloop_audit.log.sealing import Sealed, Unsealed
+from proofloop_audit.log.sealing import Sealable, Sealed
 from proofloop_audit.log.writer import Known, LogWriter
 
 _BATCH = 500
@@ -33,7 +33,7 @@ _LOCKED_ATTEMPTS = 4
 log = logging.getLogger(__name__)
 
 
-EntryT = TypeVar("EntryT", Sealed, Unsealed)
+EntryT = TypeVar("EntryT", bound=Sealable)
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Sequencer:
         }
         telemetry.observe_queue(lambda: self._waiting)
 
-    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
+    def append(self, entries: Sequence[Sealable]) -> "asyncio.Future[list[Receipt]]":
         """Append entries of one tenant, all or none.
 
         Returns:
@@ -111,12 +111,12 @@ class _TenantSequencer:
         self._writer = writer
         self._breaker = breaker
         self._done = done
-        self._groups: deque[Group[Unsealed]] = deque()
+        self._groups: deque[Group[Sealable]] = deque()
         self._arrival = asyncio.Event()
         self.appended = asyncio.Event()
         """Is set, and replaced, at every append."""
 
-    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
+    def append(self, entries: Sequence[Sealable]) -> "asyncio.Future[list[Receipt]]":
         receipts: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._groups.append(Group(entries, receipts))
         self._arrival.set()
@@ -142,8 +142,8 @@ class _TenantSequencer:
         finally:
             self._writer.disconnect()
 
-    def _take(self) -> list[Group[Unsealed]]:
-        taken: list[Group[Unsealed]] = []
+    def _take(self) -> list[Group[Sealable]]:
+        taken: list[Group[Sealable]] = []
         entries = 0
         while self._groups and (not taken or entries + len(self._groups[0].entries) <= _BATCH):
             group = self._groups.popleft()
@@ -151,7 +151,7 @@ class _TenantSequencer:
             entries += len(group.entries)
         return taken
 
-    async def _sequence(self, groups: list[Group[Unsealed]]) -> str:
+    async def _sequence(self, groups: list[Group[Sealable]]) -> str:
         """Answer those who wait; return the type of the error that all of them got, if any."""
         try:
             with self._breaker.calling():
@@ -184,11 +184,11 @@ class _TenantSequencer:
         self.appended = asyncio.Event()
 
 
-def _entries(groups: Iterable[Group[Unsealed]]) -> int:
+def _entries(groups: Iterable[Group[Sealable]]) -> int:
     return sum(len(group.entries) for group in groups)
 
 
-async def _seal(groups: Iterable[Group[Unsealed]]) -> list[Group[Sealed]]:
+async def _seal(groups: Iterable[Group[Sealable]]) -> list[Group[Sealed]]:
     """Seal the entries here, together: one by one, amid all that each call does, it costs three times as much."""
     sealed = []
     number = 0

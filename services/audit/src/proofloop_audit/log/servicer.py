@@ -1,21 +1,31 @@
 """LogService: the edge between the contract and the log."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
+from proofloop.audit.v1.error_reason_pb2 import ErrorReason
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceServicer
 from proofloop_runtime import paging
 from proofloop_runtime.call import current
 from proofloop_runtime.database import Database
+from proofloop_runtime.errors import DomainError, ErrorCatalog
 from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_runtime.ports import Clock
 
 from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.checkpoints import CheckpointSigner
 from proofloop_audit.log.domain import Draft, check_details, check_event_time
+from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
+
+_CATALOG = ErrorCatalog("audit.proofloop", ErrorReason.DESCRIPTOR)
+_CHUNK = 100
+"""Entries that are looked at before the event loop gets its turn."""
 
 
 class LogServicer(LogServiceServicer):
@@ -26,6 +36,7 @@ class LogServicer(LogServiceServicer):
         database: Database,
         sealer: Sealer,
         sequencer: Sequencer,
+        importer: Importer,
         signer: CheckpointSigner,
         clock: Clock,
         future_skew: timedelta,
@@ -33,6 +44,7 @@ class LogServicer(LogServiceServicer):
         self._database = database
         self._sealer = sealer
         self._sequencer = sequencer
+        self._importer = importer
         self._signer = signer
         self._clock = clock
         self._future_skew = future_skew
@@ -52,6 +64,21 @@ class LogServicer(LogServiceServicer):
         drafts = [self._draft(entry, f"entries[{number}].draft") for number, entry in enumerate(request.entries)]
         receipts = await handlers.append(drafts, sealer=self._sealer, sequencer=self._sequencer)
         return contract.AppendEntriesResponse(receipts=map(conversion.from_receipt, receipts))
+
+    async def ImportEntries(
+        self, request_iterator: AsyncIterator[contract.ImportEntriesRequest], context: ServicerContext
+    ) -> AsyncIterator[contract.ImportEntriesResponse]:
+        """See the contract."""
+        answer = contract.ImportEntriesResponse()
+        try:
+            async with aclosing(self._importer.run(self._groups(request_iterator))) as reached:
+                async for progress in reached:
+                    answer = conversion.from_progress(progress)
+                    yield answer
+        except DomainError as error:
+            answer.end.CopyFrom(_CATALOG.to_status(error))
+            yield answer
+            raise
 
     async def GetEntry(self, request: contract.GetEntryRequest, context: ServicerContext) -> contract.GetEntryResponse:
         """See the contract."""
@@ -124,6 +151,15 @@ class LogServicer(LogServiceServicer):
         return contract.GetConsistencyProofResponse(
             proof=log_pb2.ConsistencyProof(from_size=request.from_size, to_size=size, hashes=hashes)
         )
+
+    async def _groups(self, requests: AsyncIterator[contract.ImportEntriesRequest]) -> AsyncIterator[Sequence[Draft]]:
+        async for request in requests:
+            drafts = []
+            for number, entry in enumerate(request.entries):
+                if number and number % _CHUNK == 0:
+                    await asyncio.sleep(0)
+                drafts.append(self._draft(entry, f"entries[{number}].draft"))
+            yield drafts
 
     def _draft(self, request: contract.AppendEntryRequest, field: str) -> Draft:
         draft = conversion.to_draft(request.request_id, request.draft, current())
