@@ -37,7 +37,7 @@ class DisclosedPart:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the entries' file."""
+    """One line of the entries' file, or of an export, which may state the leaf's hash beside the leaf."""
 
     index: int
     hash: bytes
@@ -55,9 +55,12 @@ class Entry:
         match members:
             case {"index": int(index), "leaf": str(text), "proof": [*proof], "personal": [*personal]}:
                 data = _utf8(text)
+                digest = leaf_hash(data)
+                if members.get("leaf_hash", digest.hex()) != digest.hex():
+                    raise EntryError("leaf_hash is not the hash of the leaf")
                 return cls(
                     index=index,
-                    hash=leaf_hash(data),
+                    hash=digest,
                     leaf=Leaf.parse(data),
                     proof=tuple(_hash(digest) for digest in proof),
                     personal=tuple(_part(part) for part in personal),
@@ -126,7 +129,7 @@ def check_entries(archive: Archive, checkpoint: Checkpoint | None) -> tuple[Entr
             entries.proven += not wrong
             findings += wrong
             findings += chain.follow(entry)
-            findings += _check_personal(entry)
+            findings += check_personal(entry)
             _note_evidence(entry, entries)
             entries.last = entry
     except ArchiveError as error:
@@ -191,7 +194,8 @@ class _Chain:
         return Finding(Check.CHAIN, entry.label, f"The claim's chain breaks: {entry.label} {what}.")
 
 
-def _check_personal(entry: Entry) -> Iterator[Finding]:
+def check_personal(entry: Entry) -> Iterator[Finding]:
+    """Say which of the disclosed parts are not what the leaf commits to."""
     for part in entry.personal:
         if not entry.commits_to(part):
             sentence = f"What {entry.label} discloses of subject {part.pseudonym!r} is not what was logged."
