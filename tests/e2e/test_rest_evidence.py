@@ -111,3 +111,21 @@ async def test_the_audit_log_of_a_claim_is_read_under_both_its_paths(rest, as_cl
     assert proof["index"] == entries[0]["index"]
     checkpoint = (await auditor.get("/api/v1/audit/checkpoint")).json()["checkpoint"]
     assert checkpoint["note"].startswith("proofloop.local/acme\n")
+
+
+async def test_an_auditor_exports_the_log_as_a_plain_body(rest, as_claimant, new_claim, eventually) -> None:
+    claim_id = (await new_claim())["claimId"]
+    auditor = rest("auditor@example.com", "auditor")
+
+    async def exported() -> list[dict[str, Any]]:
+        response = await auditor.get("/api/v1/audit/entries:export", params={"claim_id": claim_id})
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/jsonl"
+        return [json.loads(line) for line in response.content.splitlines()]
+
+    [line] = await eventually(exported)
+    assert json.loads(line["leaf"])["claim_id"] == claim_id
+    ocsf = await auditor.get("/api/v1/audit/entries:export", params={"claim_id": claim_id, "format": "FORMAT_OCSF"})
+    assert json.loads(ocsf.content)["metadata"]["sequence"] == line["index"]
+    refused = await as_claimant.get("/api/v1/audit/entries:export")
+    assert refused.status_code == 403, refused.text

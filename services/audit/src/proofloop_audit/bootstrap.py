@@ -9,6 +9,7 @@ from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_audit.events import CONSUMER, EventLog
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
+from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
@@ -36,7 +37,10 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
         settings.checkpoint_every,
     )
     importer = Importer(sealer, sequencer, settings.queue, runtime.draining)
-    log = LogServicer(runtime.database, sealer, sequencer, importer, signer, runtime.clock, settings.future_skew)
+    exporter = Exporter(runtime.database, sealer, sequencer, runtime.ids, runtime.draining)
+    log = LogServicer(
+        runtime.database, sealer, sequencer, importer, exporter, signer, runtime.clock, settings.future_skew
+    )
     events = EventLog(sealer, sequencer, settings.tenants)
     return Components(
         servicers=[

@@ -66,6 +66,16 @@ WRONG_REQUESTS = [
     ("ListEntries", "page_size", contract.ListEntriesRequest(page_size=-1)),
     ("ListEntries", "page_size", contract.ListEntriesRequest(page_size=1001)),
     ("ListEntries", "page_token", contract.ListEntriesRequest(page_token="t" * 513)),
+    ("ExportEntries", "claim_id", contract.ExportEntriesRequest(claim_id=NO_UUID)),
+    ("ExportEntries", "entity_type", contract.ExportEntriesRequest(entity_type="e" * 65)),
+    ("ExportEntries", "entity_id", contract.ExportEntriesRequest(entity_id="e" * 257)),
+    ("ExportEntries", "actor_id", contract.ExportEntriesRequest(actor_id="a" * 257)),
+    ("ExportEntries", "action", contract.ExportEntriesRequest(action="a" * 129)),
+    ("ExportEntries", "session_id", contract.ExportEntriesRequest(session_id="s\0")),
+    ("ExportEntries", "outcome", contract.ExportEntriesRequest(outcome=4)),
+    ("ExportEntries", "end_time", contract.ExportEntriesRequest(end_time=Timestamp(seconds=-(10**15)))),
+    ("ExportEntries", "tree_size", contract.ExportEntriesRequest(tree_size=-1)),
+    ("ExportEntries", "format", contract.ExportEntriesRequest(format=3)),
     ("GetInclusionProof", "entry_id", contract.GetInclusionProofRequest()),
     ("GetInclusionProof", "tree_size", contract.GetInclusionProofRequest(entry_id=ENTRY, tree_size=-1)),
     ("GetConsistencyProof", "from_size", contract.GetConsistencyProofRequest()),
@@ -118,11 +128,13 @@ async def test_a_request_id_must_be_a_uuid(log, new_request) -> None:
     assert (await refusal_of(log.AppendEntries(batch))).fields == ("entries[0].request_id",)
 
 
-async def test_a_wrong_field_of_any_request_is_named(log) -> None:
-    for method, field, request in WRONG_REQUESTS:
-        refusal = await refusal_of(getattr(log, method)(request))
-        assert (refusal.status.name, refusal.reason) == ("INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD"), field
-        assert field in refusal.fields, method
+async def test_a_wrong_field_of_any_request_is_named(log, as_person) -> None:
+    async with as_person("ann", "auditor") as auditor:
+        for method, field, request in WRONG_REQUESTS:
+            call = getattr(auditor if method == "ExportEntries" else log, method)(request)
+            refusal = await refusal_of(anext(aiter(call)) if method == "ExportEntries" else call)
+            assert (refusal.status.name, refusal.reason) == ("INVALID_ARGUMENT", "ERROR_REASON_INVALID_FIELD"), field
+            assert field in refusal.fields, method
 
 
 async def test_all_wrong_fields_are_named_at_once(log, new_request) -> None:
@@ -163,8 +175,10 @@ async def test_a_batch_has_at_most_a_thousand_entries(log, new_request) -> None:
     assert (await refusal_of(log.AppendEntries(batch))).fields == ("entries",)
 
 
-async def test_bytes_that_are_no_message_are_refused_as_the_callers_fault(audit) -> None:
-    async with audit.channel() as channel:
+async def test_bytes_that_are_no_message_are_refused_as_the_callers_fault(audit, token_for) -> None:
+    auditor = token_for("ann", "auditor")
+    async with audit.channel() as as_service, audit.channel(peer="cli", token=auditor) as as_auditor:
         for method in contract.DESCRIPTOR.services_by_name["LogService"].methods_by_name:
+            channel = as_auditor if method == "ExportEntries" else as_service
             refusal = await refusal_of(channel.unary_unary(f"/proofloop.audit.v1.LogService/{method}")(b"\xff\xff"))
             assert (refusal.status.name, refusal.reason) == ("INVALID_ARGUMENT", "ERROR_REASON_MALFORMED_MESSAGE")

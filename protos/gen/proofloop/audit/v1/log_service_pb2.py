@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
@@ -31,7 +32,7 @@ from proofloop.access.v1 import access_pb2 as proofloop_dot_access_dot_v1_dot_ac
 from proofloop.audit.v1 import log_pb2 as proofloop_dot_audit_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$proofloop/audit/v1/log_service.proto\x12\x12proofloop.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a proofloop/access/v1/access.proto\x1a\x1cproofloop/audit/v1/log.proto\"i\n\x12\x41ppendEntryRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x1e.proofloop.audit.v1.EntryDraftB\x06\xbaH\x03\xc8\x01\x01\"H\n\x13\x41ppendEntryResponse\x12\x31\n\x07receipt\x18\x01 \x01(\x0b\x32 .proofloop.audit.v1.EntryReceipt\"\\\n\x14\x41ppendEntriesRequest\x12\x44\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.proofloop.audit.v1.AppendEntryRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"K\n\x15\x41ppendEntriesResponse\x12\x32\n\x08receipts\x18\x01 \x03(\x0b\x32 .proofloop.audit.v1.EntryReceipt\"\\\n\x14ImportEntriesRequest\x12\x44\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.proofloop.audit.v1.AppendEntryRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"z\n\x15ImportEntriesResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x12\n\nlast_index\x18\x02 \x01(\x03\x12\x17\n\x0flast_request_id\x18\x03 \x01(\t\x12\x1f\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"h\n\x0fGetEntryRequest\x12\x1a\n\x08\x65ntry_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08max_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08\x1e\x32\x00\"<\n\x10GetEntryResponse\x12(\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x19.proofloop.audit.v1.Entry\"\xc4\x05\n\x12ListEntriesRequest\x12\x1d\n\x08\x63laim_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\x0b\x65ntity_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\tentity_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x1a\n\x08\x61\x63tor_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x45\n\x05order\x18\x08 \x01(\x0e\x32,.proofloop.audit.v1.ListEntriesRequest.OrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\nsession_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x36\n\x07outcome\x18\x0c \x01(\x0e\x32\x1b.proofloop.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_OLDEST_FIRST\x10\x01\x12\x16\n\x12ORDER_NEWEST_FIRST\x10\x02:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x17list_entries.time_range\x12\"start_time must be before end_time\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"Z\n\x13ListEntriesResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.proofloop.audit.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x16\n\x14GetCheckpointRequest\"K\n\x15GetCheckpointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.proofloop.audit.v1.Checkpoint\"R\n\x18GetInclusionProofRequest\x12\x1a\n\x08\x65ntry_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\ttree_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"N\n\x19GetInclusionProofResponse\x12\x31\n\x05proof\x18\x01 \x01(\x0b\x32\".proofloop.audit.v1.InclusionProof\"\xcc\x01\n\x1aGetConsistencyProofRequest\x12\x1a\n\tfrom_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x18\n\x07to_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00:x\xbaHu\x1as\n\x17\x63onsistency_proof.sizes\x12#to_size must not be below from_size\x1a\x33this.to_size == 0 || this.from_size <= this.to_size\"R\n\x1bGetConsistencyProofResponse\x12\x33\n\x05proof\x18\x01 \x01(\x0b\x32$.proofloop.audit.v1.ConsistencyProof2\xec\t\n\nLogService\x12\x8a\x01\n\x0b\x41ppendEntry\x12&.proofloop.audit.v1.AppendEntryRequest\x1a\'.proofloop.audit.v1.AppendEntryResponse\"*\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/audit/entries:\x01*\x12\x96\x01\n\rAppendEntries\x12(.proofloop.audit.v1.AppendEntriesRequest\x1a).proofloop.audit.v1.AppendEntriesResponse\"0\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/audit/entries:batch:\x01*\x12t\n\rImportEntries\x12(.proofloop.audit.v1.ImportEntriesRequest\x1a).proofloop.audit.v1.ImportEntriesResponse\"\n\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06(\x01\x30\x01\x12\x8c\x01\n\x08GetEntry\x12#.proofloop.audit.v1.GetEntryRequest\x1a$.proofloop.audit.v1.GetEntryResponse\"5\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\"\x12 /api/v1/audit/entries/{entry_id}\x12\xb3\x01\n\x0bListEntries\x12&.proofloop.audit.v1.ListEntriesRequest\x1a\'.proofloop.audit.v1.ListEntriesResponse\"S\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02@\x12\x15/api/v1/audit/entriesZ\'\x12%/api/v1/evidence/audit-log/{claim_id}\x12\x93\x01\n\rGetCheckpoint\x12(.proofloop.audit.v1.GetCheckpointRequest\x1a).proofloop.audit.v1.GetCheckpointResponse\"-\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/audit/checkpoint\x12\xb7\x01\n\x11GetInclusionProof\x12,.proofloop.audit.v1.GetInclusionProofRequest\x1a-.proofloop.audit.v1.GetInclusionProofResponse\"E\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/audit/entries/{entry_id}/inclusion-proof\x12\xac\x01\n\x13GetConsistencyProof\x12..proofloop.audit.v1.GetConsistencyProofRequest\x1a/.proofloop.audit.v1.GetConsistencyProofResponse\"4\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/audit/consistency-proofb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$proofloop/audit/v1/log_service.proto\x12\x12proofloop.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a proofloop/access/v1/access.proto\x1a\x1cproofloop/audit/v1/log.proto\"i\n\x12\x41ppendEntryRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x1e.proofloop.audit.v1.EntryDraftB\x06\xbaH\x03\xc8\x01\x01\"H\n\x13\x41ppendEntryResponse\x12\x31\n\x07receipt\x18\x01 \x01(\x0b\x32 .proofloop.audit.v1.EntryReceipt\"\\\n\x14\x41ppendEntriesRequest\x12\x44\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.proofloop.audit.v1.AppendEntryRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"K\n\x15\x41ppendEntriesResponse\x12\x32\n\x08receipts\x18\x01 \x03(\x0b\x32 .proofloop.audit.v1.EntryReceipt\"\\\n\x14ImportEntriesRequest\x12\x44\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.proofloop.audit.v1.AppendEntryRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"z\n\x15ImportEntriesResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x12\n\nlast_index\x18\x02 \x01(\x03\x12\x17\n\x0flast_request_id\x18\x03 \x01(\t\x12\x1f\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"h\n\x0fGetEntryRequest\x12\x1a\n\x08\x65ntry_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x39\n\x08max_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08\x1e\x32\x00\"<\n\x10GetEntryResponse\x12(\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x19.proofloop.audit.v1.Entry\"\xc4\x05\n\x12ListEntriesRequest\x12\x1d\n\x08\x63laim_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\x0b\x65ntity_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\tentity_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x1a\n\x08\x61\x63tor_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x45\n\x05order\x18\x08 \x01(\x0e\x32,.proofloop.audit.v1.ListEntriesRequest.OrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\n \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x1c\n\nsession_id\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x36\n\x07outcome\x18\x0c \x01(\x0e\x32\x1b.proofloop.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_OLDEST_FIRST\x10\x01\x12\x16\n\x12ORDER_NEWEST_FIRST\x10\x02:\x95\x01\xbaH\x91\x01\x1a\x8e\x01\n\x17list_entries.time_range\x12\"start_time must be before end_time\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"Z\n\x13ListEntriesResponse\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.proofloop.audit.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa0\x05\n\x14\x45xportEntriesRequest\x12\x1d\n\x08\x63laim_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1c\n\x0b\x65ntity_type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1b\n\tentity_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x1a\n\x08\x61\x63tor_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\nsession_id\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x36\n\x07outcome\x18\t \x01(\x0e\x32\x1b.proofloop.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\ttree_size\x18\n \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12I\n\x06\x66ormat\x18\x0b \x01(\x0e\x32/.proofloop.audit.v1.ExportEntriesRequest.FormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"C\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x46ORMAT_JSONL\x10\x01\x12\x0f\n\x0b\x46ORMAT_OCSF\x10\x02:\x97\x01\xbaH\x93\x01\x1a\x90\x01\n\x19\x65xport_entries.time_range\x12\"start_time must be before end_time\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\";\n\x15\x45xportEntriesResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x16\n\x14GetCheckpointRequest\"K\n\x15GetCheckpointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.proofloop.audit.v1.Checkpoint\"R\n\x18GetInclusionProofRequest\x12\x1a\n\x08\x65ntry_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\ttree_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"N\n\x19GetInclusionProofResponse\x12\x31\n\x05proof\x18\x01 \x01(\x0b\x32\".proofloop.audit.v1.InclusionProof\"\xcc\x01\n\x1aGetConsistencyProofRequest\x12\x1a\n\tfrom_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x18\n\x07to_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00:x\xbaHu\x1as\n\x17\x63onsistency_proof.sizes\x12#to_size must not be below from_size\x1a\x33this.to_size == 0 || this.from_size <= this.to_size\"R\n\x1bGetConsistencyProofResponse\x12\x33\n\x05proof\x18\x01 \x01(\x0b\x32$.proofloop.audit.v1.ConsistencyProof2\x8c\x0b\n\nLogService\x12\x8a\x01\n\x0b\x41ppendEntry\x12&.proofloop.audit.v1.AppendEntryRequest\x1a\'.proofloop.audit.v1.AppendEntryResponse\"*\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/api/v1/audit/entries:\x01*\x12\x96\x01\n\rAppendEntries\x12(.proofloop.audit.v1.AppendEntriesRequest\x1a).proofloop.audit.v1.AppendEntriesResponse\"0\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02 \"\x1b/api/v1/audit/entries:batch:\x01*\x12t\n\rImportEntries\x12(.proofloop.audit.v1.ImportEntriesRequest\x1a).proofloop.audit.v1.ImportEntriesResponse\"\n\x90\x02\x02\xea\xe0\x18\x03\n\x01\x06(\x01\x30\x01\x12\x8c\x01\n\x08GetEntry\x12#.proofloop.audit.v1.GetEntryRequest\x1a$.proofloop.audit.v1.GetEntryResponse\"5\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\"\x12 /api/v1/audit/entries/{entry_id}\x12\xb3\x01\n\x0bListEntries\x12&.proofloop.audit.v1.ListEntriesRequest\x1a\'.proofloop.audit.v1.ListEntriesResponse\"S\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02@\x12\x15/api/v1/audit/entriesZ\'\x12%/api/v1/evidence/audit-log/{claim_id}\x12\x9d\x01\n\rExportEntries\x12(.proofloop.audit.v1.ExportEntriesRequest\x1a).proofloop.audit.v1.ExportEntriesResponse\"5\x90\x02\x02\xea\xe0\x18\x04\n\x02\x04\x03\x82\xd3\xe4\x93\x02$\x12\x1c/api/v1/audit/entries:exportb\x04\x62ody0\x01\x12\x93\x01\n\rGetCheckpoint\x12(.proofloop.audit.v1.GetCheckpointRequest\x1a).proofloop.audit.v1.GetCheckpointResponse\"-\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/audit/checkpoint\x12\xb7\x01\n\x11GetInclusionProof\x12,.proofloop.audit.v1.GetInclusionProofRequest\x1a-.proofloop.audit.v1.GetInclusionProofResponse\"E\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/audit/entries/{entry_id}/inclusion-proof\x12\xac\x01\n\x13GetConsistencyProof\x12..proofloop.audit.v1.GetConsistencyProofRequest\x1a/.proofloop.audit.v1.GetConsistencyProofResponse\"4\x90\x02\x01\xea\xe0\x18\x06\n\x04\x04\x03\x02\x06\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/audit/consistency-proofb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -72,6 +73,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENTRIESREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTENTRIESREQUEST']._loaded_options = None
   _globals['_LISTENTRIESREQUEST']._serialized_options = b'\272H\221\001\032\216\001\n\027list_entries.time_range\022\"start_time must be before end_time\032O!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['claim_id']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['claim_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['entity_type']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['entity_type']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['entity_id']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['entity_id']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['actor_id']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['actor_id']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['action']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['action']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['session_id']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['outcome']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['tree_size']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EXPORTENTRIESREQUEST']._loaded_options = None
+  _globals['_EXPORTENTRIESREQUEST']._serialized_options = b'\272H\223\001\032\220\001\n\031export_entries.time_range\022\"start_time must be before end_time\032O!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time'
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['entry_id']._loaded_options = None
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['entry_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['tree_size']._loaded_options = None
@@ -92,46 +113,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGSERVICE'].methods_by_name['GetEntry']._serialized_options = b'\220\002\001\352\340\030\006\n\004\004\003\002\006\202\323\344\223\002\"\022 /api/v1/audit/entries/{entry_id}'
   _globals['_LOGSERVICE'].methods_by_name['ListEntries']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['ListEntries']._serialized_options = b'\220\002\001\352\340\030\006\n\004\004\003\002\006\202\323\344\223\002@\022\025/api/v1/audit/entriesZ\'\022%/api/v1/evidence/audit-log/{claim_id}'
+  _globals['_LOGSERVICE'].methods_by_name['ExportEntries']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['ExportEntries']._serialized_options = b'\220\002\002\352\340\030\004\n\002\004\003\202\323\344\223\002$\022\034/api/v1/audit/entries:exportb\004body'
   _globals['_LOGSERVICE'].methods_by_name['GetCheckpoint']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\220\002\001\352\340\030\006\n\004\004\003\002\006\202\323\344\223\002\032\022\030/api/v1/audit/checkpoint'
   _globals['_LOGSERVICE'].methods_by_name['GetInclusionProof']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['GetInclusionProof']._serialized_options = b'\220\002\001\352\340\030\006\n\004\004\003\002\006\202\323\344\223\0022\0220/api/v1/audit/entries/{entry_id}/inclusion-proof'
   _globals['_LOGSERVICE'].methods_by_name['GetConsistencyProof']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['GetConsistencyProof']._serialized_options = b'\220\002\001\352\340\030\006\n\004\004\003\002\006\202\323\344\223\002!\022\037/api/v1/audit/consistency-proof'
-  _globals['_APPENDENTRYREQUEST']._serialized_start=273
-  _globals['_APPENDENTRYREQUEST']._serialized_end=378
-  _globals['_APPENDENTRYRESPONSE']._serialized_start=380
-  _globals['_APPENDENTRYRESPONSE']._serialized_end=452
-  _globals['_APPENDENTRIESREQUEST']._serialized_start=454
-  _globals['_APPENDENTRIESREQUEST']._serialized_end=546
-  _globals['_APPENDENTRIESRESPONSE']._serialized_start=548
-  _globals['_APPENDENTRIESRESPONSE']._serialized_end=623
-  _globals['_IMPORTENTRIESREQUEST']._serialized_start=625
-  _globals['_IMPORTENTRIESREQUEST']._serialized_end=717
-  _globals['_IMPORTENTRIESRESPONSE']._serialized_start=719
-  _globals['_IMPORTENTRIESRESPONSE']._serialized_end=841
-  _globals['_GETENTRYREQUEST']._serialized_start=843
-  _globals['_GETENTRYREQUEST']._serialized_end=947
-  _globals['_GETENTRYRESPONSE']._serialized_start=949
-  _globals['_GETENTRYRESPONSE']._serialized_end=1009
-  _globals['_LISTENTRIESREQUEST']._serialized_start=1012
-  _globals['_LISTENTRIESREQUEST']._serialized_end=1720
-  _globals['_LISTENTRIESREQUEST_ORDER']._serialized_start=1490
-  _globals['_LISTENTRIESREQUEST_ORDER']._serialized_end=1568
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=1722
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=1812
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1814
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1836
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1838
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1913
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1915
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1997
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1999
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=2077
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=2080
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=2284
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=2286
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=2368
-  _globals['_LOGSERVICE']._serialized_start=2371
-  _globals['_LOGSERVICE']._serialized_end=3631
+  _globals['_APPENDENTRYREQUEST']._serialized_start=300
+  _globals['_APPENDENTRYREQUEST']._serialized_end=405
+  _globals['_APPENDENTRYRESPONSE']._serialized_start=407
+  _globals['_APPENDENTRYRESPONSE']._serialized_end=479
+  _globals['_APPENDENTRIESREQUEST']._serialized_start=481
+  _globals['_APPENDENTRIESREQUEST']._serialized_end=573
+  _globals['_APPENDENTRIESRESPONSE']._serialized_start=575
+  _globals['_APPENDENTRIESRESPONSE']._serialized_end=650
+  _globals['_IMPORTENTRIESREQUEST']._serialized_start=652
+  _globals['_IMPORTENTRIESREQUEST']._serialized_end=744
+  _globals['_IMPORTENTRIESRESPONSE']._serialized_start=746
+  _globals['_IMPORTENTRIESRESPONSE']._serialized_end=868
+  _globals['_GETENTRYREQUEST']._serialized_start=870
+  _globals['_GETENTRYREQUEST']._serialized_end=974
+  _globals['_GETENTRYRESPONSE']._serialized_start=976
+  _globals['_GETENTRYRESPONSE']._serialized_end=1036
+  _globals['_LISTENTRIESREQUEST']._serialized_start=1039
+  _globals['_LISTENTRIESREQUEST']._serialized_end=1747
+  _globals['_LISTENTRIESREQUEST_ORDER']._serialized_start=1517
+  _globals['_LISTENTRIESREQUEST_ORDER']._serialized_end=1595
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=1749
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=1839
+  _globals['_EXPORTENTRIESREQUEST']._serialized_start=1842
+  _globals['_EXPORTENTRIESREQUEST']._serialized_end=2514
+  _globals['_EXPORTENTRIESREQUEST_FORMAT']._serialized_start=2293
+  _globals['_EXPORTENTRIESREQUEST_FORMAT']._serialized_end=2360
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_start=2516
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_end=2575
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=2577
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=2599
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=2601
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=2676
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=2678
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=2760
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=2762
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=2840
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=2843
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=3047
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=3049
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=3131
+  _globals['_LOGSERVICE']._serialized_start=3134
+  _globals['_LOGSERVICE']._serialized_end=4554
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -361,6 +362,123 @@ class ListEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ExportEntriesRequest(_message.Message):
+    """Request of ExportEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Format:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExportEntriesRequest._Format.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FORMAT_UNSPECIFIED: ExportEntriesRequest._Format.ValueType  # 0
+        """As FORMAT_JSONL."""
+        FORMAT_JSONL: ExportEntriesRequest._Format.ValueType  # 1
+        """JSON, with all that is needed to verify an entry."""
+        FORMAT_OCSF: ExportEntriesRequest._Format.ValueType  # 2
+        """JSON, an event of the Open Cybersecurity Schema Framework."""
+
+    class Format(_Format, metaclass=_FormatEnumTypeWrapper):
+        """The form of a line."""
+
+    FORMAT_UNSPECIFIED: ExportEntriesRequest.Format.ValueType  # 0
+    """As FORMAT_JSONL."""
+    FORMAT_JSONL: ExportEntriesRequest.Format.ValueType  # 1
+    """JSON, with all that is needed to verify an entry."""
+    FORMAT_OCSF: ExportEntriesRequest.Format.ValueType  # 2
+    """JSON, an event of the Open Cybersecurity Schema Framework."""
+
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    ENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    ENTITY_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.str
+    """Only entries of this claim."""
+    entity_type: _builtins.str
+    """Only entries on entities of this type."""
+    entity_id: _builtins.str
+    """Only entries on this entity."""
+    actor_id: _builtins.str
+    """Only entries of the actor with this id."""
+    action: _builtins.str
+    """Only entries of this action."""
+    session_id: _builtins.str
+    """Only entries of this session."""
+    outcome: _log_pb2.Outcome.ValueType
+    """Only entries with this outcome."""
+    tree_size: _builtins.int
+    """Only the first entries of the log, as many: the tree_size of a checkpoint to verify the export against. Default:
+    the log's size now.
+    """
+    format: Global___ExportEntriesRequest.Format.ValueType
+    """Default: JSONL."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries appended at or after this time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only entries appended before this time."""
+
+    def __init__(
+        self,
+        *,
+        claim_id: _builtins.str = ...,
+        entity_type: _builtins.str = ...,
+        entity_id: _builtins.str = ...,
+        actor_id: _builtins.str = ...,
+        action: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        session_id: _builtins.str = ...,
+        outcome: _log_pb2.Outcome.ValueType = ...,
+        tree_size: _builtins.int = ...,
+        format: Global___ExportEntriesRequest.Format.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor_id", b"actor_id", "claim_id", b"claim_id", "end_time", b"end_time", "entity_id", b"entity_id", "entity_type", b"entity_type", "format", b"format", "outcome", b"outcome", "session_id", b"session_id", "start_time", b"start_time", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesRequest: _TypeAlias = ExportEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ExportEntriesResponse(_message.Message):
+    """Response of ExportEntries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """Lines, at most 256 KiB of them unless one alone is longer. The first one names the content type,
+        `application/jsonl`; it is empty where no entry matches.
+        """
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEntriesResponse: _TypeAlias = ExportEntriesResponse  # noqa: Y015
 
 @_typing.final
 class GetCheckpointRequest(_message.Message):

@@ -65,6 +65,11 @@ class LogServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.ExportEntries = channel.unary_stream(
+                '/proofloop.audit.v1.LogService/ExportEntries',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesResponse.FromString,
+                _registered_method=True)
         self.GetCheckpoint = channel.unary_unary(
                 '/proofloop.audit.v1.LogService/GetCheckpoint',
                 request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetCheckpointRequest.SerializeToString,
@@ -148,6 +153,23 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportEntries(self, request, context):
+        """Sends all entries that match every filter given, oldest first, one a line, in pieces of whole lines. The log's
+        size is taken when the call begins, or from the request, so an export is stable while the log grows. Without
+        filters it is a copy of the log, which can be verified against the checkpoint of its size.
+
+        As JSONL, a line has the entry's `index`, its `leaf` as text, the `leaf_hash` in hex, its `personal` parts, those
+        erased left out, each with `pseudonym`, `salt` in hex and `part`, and an empty `proof`: the form of the audit
+        entries in a packet. As OCSF, a line is an event of class API Activity (6003), OCSF 1.3.0.
+
+        An export is an entry itself, `log.exported`, before its first line is sent: who, from where, and the names of the
+        filters, not their values. OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not
+        have. A stream that ends with OK is complete. May be repeated; each call is an export of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCheckpoint(self, request, context):
         """Signs and returns a checkpoint that covers everything acknowledged before the call. Reads only, in
         effect: checkpoints of one log never contradict each other.
@@ -200,6 +222,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'ExportEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEntries,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesResponse.SerializeToString,
             ),
             'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCheckpoint,
@@ -358,6 +385,33 @@ class LogService:
             '/proofloop.audit.v1.LogService/ListEntries',
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proofloop.audit.v1.LogService/ExportEntries',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ExportEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

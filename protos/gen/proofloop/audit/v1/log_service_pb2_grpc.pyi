@@ -76,6 +76,19 @@ class LogServiceStub:
     """Lists entries that match every filter given. Pages are stable while the log grows: a page token means
     the same entries for ever. Reads only.
     """
+    ExportEntries: _grpc.UnaryStreamMultiCallable[_log_service_pb2.ExportEntriesRequest, _log_service_pb2.ExportEntriesResponse]
+    """Sends all entries that match every filter given, oldest first, one a line, in pieces of whole lines. The log's
+    size is taken when the call begins, or from the request, so an export is stable while the log grows. Without
+    filters it is a copy of the log, which can be verified against the checkpoint of its size.
+
+    As JSONL, a line has the entry's `index`, its `leaf` as text, the `leaf_hash` in hex, its `personal` parts, those
+    erased left out, each with `pseudonym`, `salt` in hex and `part`, and an empty `proof`: the form of the audit
+    entries in a packet. As OCSF, a line is an event of class API Activity (6003), OCSF 1.3.0.
+
+    An export is an entry itself, `log.exported`, before its first line is sent: who, from where, and the names of the
+    filters, not their values. OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not
+    have. A stream that ends with OK is complete. May be repeated; each call is an export of its own.
+    """
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetCheckpointRequest, _log_service_pb2.GetCheckpointResponse]
     """Signs and returns a checkpoint that covers everything acknowledged before the call. Reads only, in
     effect: checkpoints of one log never contradict each other.
@@ -137,6 +150,19 @@ class LogServiceAsyncStub(LogServiceStub):
     ListEntries: _aio.UnaryUnaryMultiCallable[_log_service_pb2.ListEntriesRequest, _log_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists entries that match every filter given. Pages are stable while the log grows: a page token means
     the same entries for ever. Reads only.
+    """
+    ExportEntries: _aio.UnaryStreamMultiCallable[_log_service_pb2.ExportEntriesRequest, _log_service_pb2.ExportEntriesResponse]  # type: ignore[assignment]
+    """Sends all entries that match every filter given, oldest first, one a line, in pieces of whole lines. The log's
+    size is taken when the call begins, or from the request, so an export is stable while the log grows. Without
+    filters it is a copy of the log, which can be verified against the checkpoint of its size.
+
+    As JSONL, a line has the entry's `index`, its `leaf` as text, the `leaf_hash` in hex, its `personal` parts, those
+    erased left out, each with `pseudonym`, `salt` in hex and `part`, and an empty `proof`: the form of the audit
+    entries in a packet. As OCSF, a line is an event of class API Activity (6003), OCSF 1.3.0.
+
+    An export is an entry itself, `log.exported`, before its first line is sent: who, from where, and the names of the
+    filters, not their values. OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not
+    have. A stream that ends with OK is complete. May be repeated; each call is an export of its own.
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetCheckpointRequest, _log_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """Signs and returns a checkpoint that covers everything acknowledged before the call. Reads only, in
@@ -226,6 +252,25 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_log_service_pb2.ListEntriesResponse, _abc.Awaitable[_log_service_pb2.ListEntriesResponse]]:
         """Lists entries that match every filter given. Pages are stable while the log grows: a page token means
         the same entries for ever. Reads only.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportEntries(
+        self,
+        request: _log_service_pb2.ExportEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_log_service_pb2.ExportEntriesResponse], _abc.AsyncIterator[_log_service_pb2.ExportEntriesResponse]]:
+        """Sends all entries that match every filter given, oldest first, one a line, in pieces of whole lines. The log's
+        size is taken when the call begins, or from the request, so an export is stable while the log grows. Without
+        filters it is a copy of the log, which can be verified against the checkpoint of its size.
+
+        As JSONL, a line has the entry's `index`, its `leaf` as text, the `leaf_hash` in hex, its `personal` parts, those
+        erased left out, each with `pseudonym`, `salt` in hex and `part`, and an empty `proof`: the form of the audit
+        entries in a packet. As OCSF, a line is an event of class API Activity (6003), OCSF 1.3.0.
+
+        An export is an entry itself, `log.exported`, before its first line is sent: who, from where, and the names of the
+        filters, not their values. OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not
+        have. A stream that ends with OK is complete. May be repeated; each call is an export of its own.
         """
 
     @_abc_1.abstractmethod

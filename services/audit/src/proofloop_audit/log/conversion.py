@@ -10,6 +10,7 @@ from proofloop_runtime.telemetry import current_trace_id
 from proofloop_verifier.leaf import Leaf, Outcome, parse_personal_part
 
 from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
+from proofloop_audit.log.exporting import Export, Format
 from proofloop_audit.log.importing import Progress
 
 _OUTCOMES = {
@@ -49,7 +50,7 @@ def to_draft(request_id: str, message: log_pb2.EntryDraft, call: CallContext) ->
     )
 
 
-def to_filter(request: contract.ListEntriesRequest) -> EntryFilter:
+def to_filter(request: contract.ListEntriesRequest | contract.ExportEntriesRequest) -> EntryFilter:
     """Return which entries a caller asks for."""
     return EntryFilter(
         claim_id=request.claim_id or None,
@@ -62,6 +63,12 @@ def to_filter(request: contract.ListEntriesRequest) -> EntryFilter:
         start_time=request.start_time.ToDatetime(UTC) if request.HasField("start_time") else None,
         end_time=request.end_time.ToDatetime(UTC) if request.HasField("end_time") else None,
     )
+
+
+def to_export(request: contract.ExportEntriesRequest) -> Export:
+    """Return what a caller wants exported."""
+    form = Format.OCSF if request.format == contract.ExportEntriesRequest.FORMAT_OCSF else Format.JSONL
+    return Export(to_filter(request), request.tree_size, form)
 
 
 def from_receipt(receipt: Receipt) -> log_pb2.EntryReceipt:

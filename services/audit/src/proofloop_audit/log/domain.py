@@ -1,7 +1,7 @@
 """What an entry is, before and after the log has given it a place."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -132,6 +132,10 @@ class EntryFilter:
     outcome: Outcome | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
+
+    def names(self) -> list[str]:
+        """Return the names of the conditions."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
 def check_event_time(event_time: datetime | None, now: datetime, skew: timedelta, field: str) -> None:

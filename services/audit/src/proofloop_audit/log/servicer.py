@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
+from google.api.httpbody_pb2 import HttpBody
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.error_reason_pb2 import ErrorReason
@@ -19,11 +20,13 @@ from proofloop_runtime.ports import Clock
 from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.checkpoints import CheckpointSigner
 from proofloop_audit.log.domain import Draft, check_details, check_event_time
+from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 
 _CATALOG = ErrorCatalog("audit.proofloop", ErrorReason.DESCRIPTOR)
+_LINES = "application/jsonl"
 _CHUNK = 100
 """Entries that are looked at before the event loop gets its turn."""
 
@@ -37,6 +40,7 @@ class LogServicer(LogServiceServicer):
         sealer: Sealer,
         sequencer: Sequencer,
         importer: Importer,
+        exporter: Exporter,
         signer: CheckpointSigner,
         clock: Clock,
         future_skew: timedelta,
@@ -45,6 +49,7 @@ class LogServicer(LogServiceServicer):
         self._sealer = sealer
         self._sequencer = sequencer
         self._importer = importer
+        self._exporter = exporter
         self._signer = signer
         self._clock = clock
         self._future_skew = future_skew
@@ -111,6 +116,16 @@ class LogServicer(LogServiceServicer):
         if len(entries) > limit:
             response.next_page_token = paging.encode(request, [entries[limit - 1].index])
         return response
+
+    async def ExportEntries(
+        self, request: contract.ExportEntriesRequest, context: ServicerContext
+    ) -> AsyncIterator[contract.ExportEntriesResponse]:
+        """See the contract."""
+        content_type = _LINES
+        async with aclosing(self._exporter.run(conversion.to_export(request), current())) as pieces:
+            async for piece in pieces:
+                yield contract.ExportEntriesResponse(body=HttpBody(content_type=content_type, data=piece))
+                content_type = ""
 
     async def GetCheckpoint(
         self, request: contract.GetCheckpointRequest, context: ServicerContext
