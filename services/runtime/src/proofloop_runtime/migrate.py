@@ -60,13 +60,14 @@ def is_recent_enough(package: str, revision: str | None) -> bool:
     return revision not in known or revision == head
 
 
-async def migrate(package: str, owner_url: str, application_role: str) -> None:
-    """Bring a service's schema to the head revision, one migrator at a time.
+async def migrate(package: str, owner_url: str, application_role: str, revision: str = "head") -> None:
+    """Bring a service's schema up to a revision, one migrator at a time.
 
     Args:
         package: The service's Python package.
         owner_url: `postgresql://…` as the owner of the schema.
         application_role: The role that gets its privileges on the tables.
+        revision: Default: that which the service's code expects.
     """
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(owner_url))
     config = _config(package)
@@ -78,7 +79,7 @@ async def migrate(package: str, owner_url: str, application_role: str) -> None:
 
             def upgrade(sync_connection: sa.Connection) -> None:
                 config.attributes["connection"] = sync_connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
 
             async with _alembic():
                 await connection.run_sync(upgrade)
