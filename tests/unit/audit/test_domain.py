@@ -1,13 +1,22 @@
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given
 from hypothesis import strategies as st
+from proofloop.audit.v1 import log_pb2
+from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop_audit.errors import DetailsNotJson, EventTimeInFuture
+from proofloop_audit.log import conversion
+from proofloop_audit.log.batch import Batch, Chain, Head
 from proofloop_audit.log.domain import check_details, check_event_time
-from proofloop_runtime.call import CallerType
-from proofloop_verifier.leaf import Outcome, parse_personal_part
+from proofloop_audit.log.sealing import Sealed
+from proofloop_runtime.call import CallerType, background
+from proofloop_runtime.interceptors import validation
+from proofloop_verifier.leaf import MAX_LEAF_BYTES, Outcome, SubjectCommitment, parse_personal_part
+from proofloop_verifier.merkle import CompactRange
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.recursive(
@@ -116,3 +125,32 @@ def test_neighbouring_fields_cannot_be_shifted_into_each_other(new_sealed, one, 
 
 def test_a_repetition_in_another_trace_has_the_same_fingerprint(new_sealed) -> None:
     assert new_sealed(trace_id="1" * 32, correlation_id="one").fingerprint == new_sealed().fingerprint
+
+
+def test_the_longest_entry_of_the_contract_makes_a_leaf_that_is_far_from_too_long() -> None:
+    # A control character takes six bytes of JSON, and nothing takes more.
+    request = contract.AppendEntryRequest(
+        request_id=str(uuid4()),
+        draft=log_pb2.EntryDraft(
+            event_time=Timestamp(seconds=1_767_225_600),
+            actor=log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id="\x01" * 256),
+            action="a." + "a" * 126,
+            outcome=log_pb2.OUTCOME_SUCCESS,
+            entity_type="e" * 64,
+            entity_id="\x01" * 256,
+            claim_id=str(uuid4()),
+            reason="\x01" * 2000,
+            session_id="\x01" * 128,
+            correlation_id="\x01" * 128,
+            trace_id="0" * 32,
+            user_agent="\x01" * 512,
+            details_json='"' + "d" * 65_534 + '"',
+        ),
+    )
+    validation.check(request)
+    draft = conversion.to_draft(request.request_id, request.draft, background("s" * 63, "t" * 63))
+    batch = Batch(
+        Head(CompactRange(), NOW), {request.draft.claim_id: Chain(2**53 - 2, bytes(32))}, NOW + timedelta(seconds=1)
+    )
+    batch.add(Sealed(draft, SubjectCommitment("0" * 32, bytes(32)), b"", b""))
+    assert len(batch.entries[0].leaf) < MAX_LEAF_BYTES // 10
