@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc.aio
 import pytest
@@ -15,6 +16,10 @@ CLAIM = "0190a000-0000-7000-8000-000000000001"
 
 Requests = list[contract.AppendEntryRequest]
 Responses = list[contract.ImportEntriesResponse]
+
+
+def user(name: str) -> log_pb2.Actor:
+    return log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id=name)
 
 
 async def groups_of(requests: Requests, size: int) -> AsyncIterator[contract.ImportEntriesRequest]:
@@ -37,8 +42,8 @@ async def answers(call: AsyncIterable[contract.ImportEntriesResponse]) -> Respon
 def many(new_request):
     """Makes requests whose entries can be told apart by their entity."""
 
-    def make(count: int) -> Requests:
-        return [new_request(entity_id=str(number), claim_id=CLAIM) for number in range(count)]
+    def make(count: int, **fields) -> Requests:
+        return [new_request(entity_id=str(number), claim_id=CLAIM, **fields) for number in range(count)]
 
     return make
 
@@ -128,29 +133,61 @@ async def test_an_import_without_a_group_appends_nothing(log, refused, assert_wh
     assert await assert_whole() == []
 
 
-async def test_a_full_queue_makes_an_import_wait(replica, superuser, new_request, append_many, eventually) -> None:
-    async def waiting() -> bool:
-        return await superuser.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+@pytest.fixture
+def sealed(superuser, eventually):
+    """Waits until entries of so many actors have been sealed and, as another call shows, had the time to go on."""
 
-    async def two_subjects() -> bool:
-        return await superuser.fetchval("SELECT count(*) = 2 FROM subject")
+    async def wait(log: LogServiceStub, actors: int) -> None:
+        async def known() -> bool:
+            return await superuser.fetchval("SELECT count(*) FROM subject") == actors
 
-    stranger = log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id="a stranger")
-    requests = [new_request(actor=stranger) for _ in range(20)]
+        await eventually(known)
+        await log.GetCheckpoint(contract.GetCheckpointRequest())
+
+    return wait
+
+
+@pytest.fixture
+def stalled(superuser):
+    """Nothing is appended inside the block."""
+
+    @asynccontextmanager
+    async def stall() -> AsyncIterator[None]:
+        async with superuser.transaction():
+            await superuser.execute("LOCK TABLE log_entry IN EXCLUSIVE MODE")
+            yield
+
+    return stall
+
+
+async def test_a_full_queue_makes_an_import_wait(replica, stalled, sealed, many, append_many) -> None:
     async with replica(queue=1000) as service, service.channel() as channel:
         log = LogServiceStub(channel)
         await append_many(1, log)
-        async with superuser.transaction():
-            await superuser.execute("LOCK TABLE log_entry IN EXCLUSIVE MODE")
-            full = asyncio.ensure_future(append_many(1000, log))
-            await eventually(waiting)
-            importing = asyncio.ensure_future(answers(log.ImportEntries(groups_of(requests, 10))))
-            # Its first entry has been sealed, and after another call it has found no place.
-            await eventually(two_subjects)
-            await log.GetCheckpoint(contract.GetCheckpointRequest())
+        async with stalled():
+            full = asyncio.ensure_future(append_many(1000, log, actor=user("ann")))
+            await sealed(log, 2)
+            importing = asyncio.ensure_future(answers(log.ImportEntries(groups_of(many(20, actor=user("bob")), 10))))
+            await sealed(log, 3)
             assert not importing.done()
         await full
         assert [answer.last_index for answer in await importing] == [1010, 1020]
+
+
+async def test_imports_leave_half_of_the_queue_to_others(replica, stalled, sealed, many, append_many) -> None:
+    async with replica(queue=1000) as service, service.channel() as channel:
+        log = LogServiceStub(channel)
+        await append_many(1, log)
+        async with stalled():
+            imports = [
+                asyncio.ensure_future(answers(log.ImportEntries(groups_of(many(1000, actor=user(name)), 500))))
+                for name in ("ann", "bob", "eve")
+            ]
+            await sealed(log, 4)
+            other = asyncio.ensure_future(append_many(500, log, actor=user("zoe")))
+            await sealed(log, 5)
+        assert len(await other) == 500
+        assert [done[-1].entry_count for done in await asyncio.gather(*imports)] == [1000] * 3
 
 
 async def test_an_import_ends_when_the_replica_drains(replica, many, refused, assert_whole) -> None:
