@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from proofloop_runtime.call import CallContext
 from proofloop_runtime.database import Database
@@ -16,11 +17,11 @@ from proofloop_verifier.leaf import Outcome
 
 from proofloop_audit.errors import TreeSizeOutOfRange
 from proofloop_audit.log import handlers, lines, ocsf
-from proofloop_audit.log.domain import Draft, Entry, EntryFilter
+from proofloop_audit.log.domain import Draft, EntryFilter, PersonalPart
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.search import Span, select_entries, select_span
 from proofloop_audit.log.sequencer import Sequencer
-from proofloop_audit.log.store import select_size
+from proofloop_audit.log.store import EntryRow, select_size
 
 ACTION = "log.exported"
 SERVICE = "audit"
@@ -38,7 +39,12 @@ class Format(StrEnum):
     OCSF = "ocsf"
 
 
-_WRITERS: Mapping[Format, Callable[[Entry], bytes]] = {Format.JSONL: lines.write, Format.OCSF: ocsf.write}
+Opened: TypeAlias = tuple[EntryRow, PersonalPart]
+
+_WRITERS: Mapping[Format, Callable[[EntryRow, PersonalPart], bytes]] = {
+    Format.JSONL: lines.write,
+    Format.OCSF: ocsf.write,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,8 @@ class Exporter:
         piece: list[bytes] = []
         length, empty = 0, True
         async with aclosing(self._entries(export.wanted, span, call.caller.tenant)) as entries:
-            async for entry in entries:
-                line = write(entry)
+            async for row, part in entries:
+                line = write(row, part)
                 if length + len(line) > _PIECE and piece:
                     yield b"".join(piece)
                     piece, length, empty = [], 0, False
@@ -106,15 +112,15 @@ class Exporter:
             span = await select_span(unit, export.wanted)
         return Span(span.begin, min(span.end, size)), size
 
-    async def _entries(self, wanted: EntryFilter, span: Span, tenant: str) -> AsyncGenerator[Entry, None]:
+    async def _entries(self, wanted: EntryFilter, span: Span, tenant: str) -> AsyncGenerator[Opened, None]:
         pseudonyms = None if wanted.actor_id is None else await self._sealer.pseudonyms(tenant, wanted.actor_id)
         while True:
             if self._draining.is_set():
                 raise Draining
             async with self._database.transaction(tenant) as unit:
                 rows = await select_entries(unit, wanted, pseudonyms, span, limit=_PAGE)
-            for entry in await handlers.open_entries(rows, tenant, self._sealer):
-                yield entry
+            async for opened in handlers.open_rows(rows, tenant, self._sealer):
+                yield opened
             if len(rows) < _PAGE:
                 return
             span = span.after(rows[-1].index, newest_first=False)

@@ -1,7 +1,7 @@
 """What callers can do with the log."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 from proofloop_runtime.database import Database, UnitOfWork
@@ -9,7 +9,7 @@ from proofloop_verifier import merkle
 from proofloop_verifier.leaf import Leaf
 
 from proofloop_audit.errors import EntryNotFound, TreeSizeOutOfRange
-from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
+from proofloop_audit.log.domain import Draft, Entry, EntryFilter, PersonalPart, Receipt
 from proofloop_audit.log.sealing import Sealer, open_part
 from proofloop_audit.log.search import select_entries, select_span
 from proofloop_audit.log.sequencer import Sequencer
@@ -17,8 +17,8 @@ from proofloop_audit.log.store import EntryRow, select_entry, select_size, selec
 
 _LOOK_EVERY = timedelta(milliseconds=200)
 """While waiting for an entry that another replica may append."""
-_CHUNK = 100
-"""Entries that are opened before the event loop gets its turn."""
+_CHUNK = 25
+"""Entries that are opened, and turned into what is sent, before the event loop gets its turn."""
 
 
 async def append(drafts: Sequence[Draft], *, sealer: Sealer, sequencer: Sequencer) -> list[Receipt]:
@@ -40,7 +40,7 @@ async def get_entry(
         async with database.transaction() as unit:
             row = await select_entry(unit, entry_id)
         if row is not None:
-            return (await open_entries([row], tenant, sealer))[0]
+            return (await _entries([row], tenant, sealer))[0]
         remaining = timedelta(seconds=end - loop.time())
         if remaining <= timedelta(0):
             raise EntryNotFound(entry_id)
@@ -62,7 +62,7 @@ async def list_entries(
     async with database.transaction() as unit:
         span = (await select_span(unit, wanted)).after(after, newest_first=newest_first)
         rows = await select_entries(unit, wanted, pseudonyms, span, limit=limit, newest_first=newest_first)
-    return await open_entries(rows, tenant, sealer)
+    return await _entries(rows, tenant, sealer)
 
 
 async def inclusion_proof(unit: UnitOfWork, *, entry_id: str, tree_size: int) -> tuple[EntryRow, int, list[bytes]]:
@@ -97,13 +97,19 @@ async def consistency_proof(unit: UnitOfWork, *, from_size: int, to_size: int) -
     return size, merkle.consistency_proof(from_size, size, hashes)
 
 
-async def open_entries(rows: Sequence[EntryRow], tenant: str, sealer: Sealer) -> list[Entry]:
-    """Return the entries, with what of their personal parts is not erased."""
+async def open_rows(
+    rows: Sequence[EntryRow], tenant: str, sealer: Sealer
+) -> AsyncIterator[tuple[EntryRow, PersonalPart]]:
+    """Yield entries as stored, each with its personal part as far as it is not erased."""
     keys = await sealer.keys(tenant, {row.pseudonym for row in rows})
-    entries = []
     for number, row in enumerate(rows):
         if number and number % _CHUNK == 0:
             await asyncio.sleep(0)
-        part = open_part(keys, row.entry_id, row.pseudonym, row.sealed_part)
-        entries.append(Entry(row.index, row.leaf, row.leaf_hash, Leaf.parse(row.leaf), (part,)))
-    return entries
+        yield row, open_part(keys, row.entry_id, row.pseudonym, row.sealed_part)
+
+
+async def _entries(rows: Sequence[EntryRow], tenant: str, sealer: Sealer) -> list[Entry]:
+    return [
+        Entry(row.index, row.leaf, row.leaf_hash, Leaf.parse(row.leaf), (part,))
+        async for row, part in open_rows(rows, tenant, sealer)
+    ]

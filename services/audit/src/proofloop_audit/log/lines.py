@@ -4,25 +4,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from proofloop_audit.log.domain import Entry
+from proofloop_audit.log.domain import PersonalPart
+from proofloop_audit.log.store import EntryRow
 
 
-def write(entry: Entry) -> bytes:
-    """Return the line: index, leaf, leaf hash, and what of the personal parts is not erased, with their salts.
+def write(row: EntryRow, part: PersonalPart) -> bytes:
+    """Return the line: index, leaf, leaf hash, and the personal part with its salt unless it is erased.
 
     `proof` is empty, for a whole log is proven by all its leaves together.
     """
+    personal = [{"pseudonym": part.pseudonym, "salt": part.salt.hex(), "part": part.part.decode()}] if part.part else []
     return dump(
         {
-            "index": entry.index,
-            "leaf": entry.leaf_bytes.decode(),
-            "leaf_hash": entry.leaf_hash.hex(),
+            "index": row.index,
+            "leaf": row.leaf.decode(),
+            "leaf_hash": row.leaf_hash.hex(),
             "proof": [],
-            "personal": [
-                {"pseudonym": part.pseudonym, "salt": part.salt.hex(), "part": part.part.decode()}
-                for part in entry.parts
-                if part.part
-            ],
+            "personal": personal,
         }
     )
 

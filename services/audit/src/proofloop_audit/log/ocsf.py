@@ -10,7 +10,8 @@ from typing import Any
 from proofloop_verifier.leaf import Leaf, Outcome, parse_personal_part
 
 from proofloop_audit.log import lines
-from proofloop_audit.log.domain import Entry
+from proofloop_audit.log.domain import PersonalPart
+from proofloop_audit.log.store import EntryRow
 
 VERSION = "1.3.0"
 
@@ -33,10 +34,10 @@ _USER_TYPES = {"user": (1, "User"), "service": (_OTHER, "Service")}
 _STATUSES = {Outcome.SUCCESS: (1, "Success"), Outcome.FAILURE: (2, "Failure"), Outcome.DENIED: (2, "Failure")}
 
 
-def write(entry: Entry) -> bytes:
+def write(row: EntryRow, part: PersonalPart) -> bytes:
     """Return the event as a line of JSON; attributes of which nothing is known are left out."""
-    leaf = entry.leaf
-    personal = _personal(entry)
+    leaf = Leaf.parse(row.leaf)
+    personal = parse_personal_part(part.part) if part.part else {}
     verb = leaf.action.rpartition(".")[2]
     activity = _ACTIVITIES.get(verb, _OTHER)
     status_id, status = _STATUSES[leaf.outcome]
@@ -55,14 +56,14 @@ def write(entry: Entry) -> bytes:
         "status": status,
         "status_code": leaf.outcome,
         "status_detail": personal.get("reason"),
-        "metadata": _metadata(entry.index, leaf),
-        "actor": _actor(entry, personal),
+        "metadata": _metadata(row.index, leaf),
+        "actor": _actor(leaf, part.pseudonym, personal),
         "api": {"operation": leaf.action, "service": {"name": leaf.service}},
         "src_endpoint": {"ip": personal["ip_address"]} if "ip_address" in personal else {"svc_name": leaf.service},
         "http_request": {"user_agent": personal["user_agent"]} if "user_agent" in personal else None,
         "resources": [{"type": leaf.entity_type, "uid": leaf.entity_id}],
-        "unmapped": _unmapped(entry, personal),
-        "raw_data": entry.leaf_bytes.decode(),
+        "unmapped": _unmapped(row, leaf, personal),
+        "raw_data": row.leaf.decode(),
     }
     return lines.dump(_known(event))
 
@@ -85,33 +86,25 @@ def _metadata(index: int, leaf: Leaf) -> dict[str, Any]:
     )
 
 
-def _actor(entry: Entry, personal: dict[str, str]) -> dict[str, Any]:
-    pseudonym = entry.parts[0].pseudonym
+def _actor(leaf: Leaf, pseudonym: str, personal: dict[str, str]) -> dict[str, Any]:
     user: dict[str, Any] = {"uid": personal.get("actor_id", pseudonym), "uid_alt": pseudonym}
     if personal:
         user["type_id"], user["type"] = _USER_TYPES[personal["actor_type"]]
-    session_id = entry.leaf.session_id
-    return _known({"user": user, "session": None if session_id is None else {"uid": session_id}})
+    return _known({"user": user, "session": None if leaf.session_id is None else {"uid": leaf.session_id}})
 
 
-def _unmapped(entry: Entry, personal: dict[str, str]) -> dict[str, Any]:
-    claim = entry.leaf.claim
+def _unmapped(row: EntryRow, leaf: Leaf, personal: dict[str, str]) -> dict[str, Any]:
+    claim = leaf.claim
     return _known(
         {
-            "index": entry.index,
-            "leaf_hash": entry.leaf_hash.hex(),
-            "claim_id": claim and claim.claim_id,
+            "index": row.index,
+            "leaf_hash": row.leaf_hash.hex(),
+            "claim_id": None if claim is None else claim.claim_id,
             "claim_sequence": None if claim is None else claim.sequence,
-            "trace_id": entry.leaf.trace_id,
+            "trace_id": leaf.trace_id,
             "details_json": personal.get("details"),
         }
     )
-
-
-def _personal(entry: Entry) -> dict[str, str]:
-    """Return what the entry says about its actor; nothing once erased."""
-    part = entry.parts[0].part
-    return parse_personal_part(part) if part else {}
 
 
 def _known(members: dict[str, Any]) -> dict[str, Any]:
