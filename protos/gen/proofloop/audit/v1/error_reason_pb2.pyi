@@ -75,6 +75,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes."""
     ERROR_REASON_DETAILS_NOT_JSON: _ErrorReason.ValueType  # 103
     """INVALID_ARGUMENT. details_json is not JSON text (RFC 8259), names a member twice, or is nested deeper than 64."""
+    ERROR_REASON_LEGAL_HOLD_ACTIVE: _ErrorReason.ValueType  # 120
+    """FAILED_PRECONDITION. Active legal holds cover the person, so nothing was erased. PreconditionFailure names up to 20
+    of them as `holds/<hold id>`:
+
+        {"reason": "ERROR_REASON_LEGAL_HOLD_ACTIVE", "domain": "audit.proofloop", "metadata": {"hold_ids": "0190a000-0000-7000-8000-000000000001"}}
+    """
+    ERROR_REASON_LEGAL_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 121
+    """NOT_FOUND. The tenant has no legal hold of this id."""
+    ERROR_REASON_LEGAL_HOLD_RELEASED: _ErrorReason.ValueType  # 122
+    """FAILED_PRECONDITION. The legal hold was released before, by another request."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons that stand in `google.rpc.ErrorInfo.reason` of this service's errors, domain
@@ -134,4 +144,14 @@ ERROR_REASON_EVENT_TIME_IN_FUTURE: ErrorReason.ValueType  # 102
 """INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes."""
 ERROR_REASON_DETAILS_NOT_JSON: ErrorReason.ValueType  # 103
 """INVALID_ARGUMENT. details_json is not JSON text (RFC 8259), names a member twice, or is nested deeper than 64."""
+ERROR_REASON_LEGAL_HOLD_ACTIVE: ErrorReason.ValueType  # 120
+"""FAILED_PRECONDITION. Active legal holds cover the person, so nothing was erased. PreconditionFailure names up to 20
+of them as `holds/<hold id>`:
+
+    {"reason": "ERROR_REASON_LEGAL_HOLD_ACTIVE", "domain": "audit.proofloop", "metadata": {"hold_ids": "0190a000-0000-7000-8000-000000000001"}}
+"""
+ERROR_REASON_LEGAL_HOLD_NOT_FOUND: ErrorReason.ValueType  # 121
+"""NOT_FOUND. The tenant has no legal hold of this id."""
+ERROR_REASON_LEGAL_HOLD_RELEASED: ErrorReason.ValueType  # 122
+"""FAILED_PRECONDITION. The legal hold was released before, by another request."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -467,3 +467,101 @@ class ConsistencyProof(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsistencyProof: _TypeAlias = ConsistencyProof  # noqa: Y015
+
+@_typing.final
+class HoldScope(_message.Message):
+    """HoldScope is what a legal hold covers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    WHOLE_TENANT_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.str
+    """Every person who has entries in this claim, whenever they came to be."""
+    whole_tenant: _builtins.bool
+    """Everybody in the tenant's log. Only true has a meaning."""
+    @_builtins.property
+    def subject(self) -> Global___Actor:
+        """One person, whom the log need not know yet. Personal: kept encrypted under the person's own key."""
+
+    def __init__(
+        self,
+        *,
+        subject: Global___Actor | None = ...,
+        claim_id: _builtins.str = ...,
+        whole_tenant: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "scope", b"scope", "subject", b"subject", "whole_tenant", b"whole_tenant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "scope", b"scope", "subject", b"subject", "whole_tenant", b"whole_tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["subject", "claim_id", "whole_tenant"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___HoldScope: _TypeAlias = HoldScope  # noqa: Y015
+
+@_typing.final
+class LegalHold(_message.Message):
+    """LegalHold forbids to erase whom it covers, from the moment it is placed until it is released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PLACE_TIME_FIELD_NUMBER: _builtins.int
+    PLACED_BY_FIELD_NUMBER: _builtins.int
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    RELEASED_BY_FIELD_NUMBER: _builtins.int
+    RELEASE_REASON_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
+    hold_id: _builtins.str
+    """Its id, a UUID version 7."""
+    reason: _builtins.str
+    """Why, in the words of who placed it. Kept for ever as it stands."""
+    release_reason: _builtins.str
+    """Why it was released; empty while it is active. Kept for ever as it stands."""
+    last_event_id: _builtins.str
+    """Id of the event of its last change, which is also the id of that change's entry."""
+    @_builtins.property
+    def scope(self) -> Global___HoldScope:
+        """What it covers. A subject without type and id was erased after the release."""
+
+    @_builtins.property
+    def place_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was placed."""
+
+    @_builtins.property
+    def placed_by(self) -> Global___Actor:
+        """Who placed it; absent when erased since."""
+
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was released; absent while it is active."""
+
+    @_builtins.property
+    def released_by(self) -> Global___Actor:
+        """Who released it; absent while it is active, and when erased since."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: _builtins.str = ...,
+        scope: Global___HoldScope | None = ...,
+        reason: _builtins.str = ...,
+        place_time: _timestamp_pb2.Timestamp | None = ...,
+        placed_by: Global___Actor | None = ...,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+        released_by: Global___Actor | None = ...,
+        release_reason: _builtins.str = ...,
+        last_event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place_time", b"place_time", "placed_by", b"placed_by", "release_time", b"release_time", "released_by", b"released_by", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_id", b"hold_id", "last_event_id", b"last_event_id", "place_time", b"place_time", "placed_by", b"placed_by", "reason", b"reason", "release_reason", b"release_reason", "release_time", b"release_time", "released_by", b"released_by", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LegalHold: _TypeAlias = LegalHold  # noqa: Y015

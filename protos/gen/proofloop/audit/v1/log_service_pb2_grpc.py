@@ -85,6 +85,26 @@ class LogServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/proofloop.audit.v1.LogService/EraseSubject',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
+        self.PlaceLegalHold = channel.unary_unary(
+                '/proofloop.audit.v1.LogService/PlaceLegalHold',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldResponse.FromString,
+                _registered_method=True)
+        self.ReleaseLegalHold = channel.unary_unary(
+                '/proofloop.audit.v1.LogService/ReleaseLegalHold',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldResponse.FromString,
+                _registered_method=True)
+        self.ListLegalHolds = channel.unary_unary(
+                '/proofloop.audit.v1.LogService/ListLegalHolds',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -195,6 +215,51 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSubject(self, request, context):
+        """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+        good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
+        gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
+        other services are told by an event, and blank what they keep of the person; packets that were sealed before
+        stay as they are. What the person does afterwards is of a new person, under another pseudonym.
+
+        FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_ACTIVE) when a legal hold covers the person; nothing was erased then.
+        A person whom the log does not know, or not any more, is erased with success: the other services may know them.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+        request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceLegalHold(self, request, context):
+        """Places a legal hold. From the moment of the response nobody whom it covers can be erased. The log gets an entry
+        `legal_hold.placed`, which does not name whom the hold covers.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+        request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseLegalHold(self, request, context):
+        """Releases a legal hold. The log gets an entry `legal_hold.released`. NOT_FOUND (ERROR_REASON_LEGAL_HOLD_NOT_FOUND) for
+        an unknown hold; FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_RELEASED) for one that was released before.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLegalHolds(self, request, context):
+        """Lists legal holds, oldest first. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -242,6 +307,26 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectResponse.SerializeToString,
+            ),
+            'PlaceLegalHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceLegalHold,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldResponse.SerializeToString,
+            ),
+            'ReleaseLegalHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLegalHold,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldResponse.SerializeToString,
+            ),
+            'ListLegalHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLegalHolds,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -493,6 +578,114 @@ class LogService:
             '/proofloop.audit.v1.LogService/GetConsistencyProof',
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_log__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proofloop.audit.v1.LogService/EraseSubject',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.EraseSubjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceLegalHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proofloop.audit.v1.LogService/PlaceLegalHold',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.PlaceLegalHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLegalHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proofloop.audit.v1.LogService/ReleaseLegalHold',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ReleaseLegalHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLegalHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proofloop.audit.v1.LogService/ListLegalHolds',
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_log__service__pb2.ListLegalHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

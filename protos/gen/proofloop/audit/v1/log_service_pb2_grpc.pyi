@@ -102,6 +102,34 @@ class LogServiceStub:
     """Proves that the tree of to_size begins with the tree of from_size. OUT_OF_RANGE
     (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have. Reads only, in O(log n).
     """
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.EraseSubjectRequest, _log_service_pb2.EraseSubjectResponse]
+    """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+    good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
+    gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
+    other services are told by an event, and blank what they keep of the person; packets that were sealed before
+    stay as they are. What the person does afterwards is of a new person, under another pseudonym.
+
+    FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_ACTIVE) when a legal hold covers the person; nothing was erased then.
+    A person whom the log does not know, or not any more, is erased with success: the other services may know them.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+    request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+    """
+    PlaceLegalHold: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.PlaceLegalHoldRequest, _log_service_pb2.PlaceLegalHoldResponse]
+    """Places a legal hold. From the moment of the response nobody whom it covers can be erased. The log gets an entry
+    `legal_hold.placed`, which does not name whom the hold covers.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+    request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+    """
+    ReleaseLegalHold: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.ReleaseLegalHoldRequest, _log_service_pb2.ReleaseLegalHoldResponse]
+    """Releases a legal hold. The log gets an entry `legal_hold.released`. NOT_FOUND (ERROR_REASON_LEGAL_HOLD_NOT_FOUND) for
+    an unknown hold; FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_RELEASED) for one that was released before.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned.
+    """
+    ListLegalHolds: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.ListLegalHoldsRequest, _log_service_pb2.ListLegalHoldsResponse]
+    """Lists legal holds, oldest first. Reads only."""
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -177,6 +205,34 @@ class LogServiceAsyncStub(LogServiceStub):
     """Proves that the tree of to_size begins with the tree of from_size. OUT_OF_RANGE
     (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have. Reads only, in O(log n).
     """
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_log_service_pb2.EraseSubjectRequest, _log_service_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+    good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
+    gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
+    other services are told by an event, and blank what they keep of the person; packets that were sealed before
+    stay as they are. What the person does afterwards is of a new person, under another pseudonym.
+
+    FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_ACTIVE) when a legal hold covers the person; nothing was erased then.
+    A person whom the log does not know, or not any more, is erased with success: the other services may know them.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+    request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+    """
+    PlaceLegalHold: _aio.UnaryUnaryMultiCallable[_log_service_pb2.PlaceLegalHoldRequest, _log_service_pb2.PlaceLegalHoldResponse]  # type: ignore[assignment]
+    """Places a legal hold. From the moment of the response nobody whom it covers can be erased. The log gets an entry
+    `legal_hold.placed`, which does not name whom the hold covers.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+    request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+    """
+    ReleaseLegalHold: _aio.UnaryUnaryMultiCallable[_log_service_pb2.ReleaseLegalHoldRequest, _log_service_pb2.ReleaseLegalHoldResponse]  # type: ignore[assignment]
+    """Releases a legal hold. The log gets an entry `legal_hold.released`. NOT_FOUND (ERROR_REASON_LEGAL_HOLD_NOT_FOUND) for
+    an unknown hold; FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_RELEASED) for one that was released before.
+
+    May be repeated with the same request_id for 24 hours: the first response is returned.
+    """
+    ListLegalHolds: _aio.UnaryUnaryMultiCallable[_log_service_pb2.ListLegalHoldsRequest, _log_service_pb2.ListLegalHoldsResponse]  # type: ignore[assignment]
+    """Lists legal holds, oldest first. Reads only."""
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     """LogService keeps one append-only Merkle log per tenant (RFC 6962): what it acknowledged can be proven, and
@@ -303,5 +359,57 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Proves that the tree of to_size begins with the tree of from_size. OUT_OF_RANGE
         (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have. Reads only, in O(log n).
         """
+
+    @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _log_service_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.EraseSubjectResponse, _abc.Awaitable[_log_service_pb2.EraseSubjectResponse]]:
+        """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+        good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
+        gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
+        other services are told by an event, and blank what they keep of the person; packets that were sealed before
+        stay as they are. What the person does afterwards is of a new person, under another pseudonym.
+
+        FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_ACTIVE) when a legal hold covers the person; nothing was erased then.
+        A person whom the log does not know, or not any more, is erased with success: the other services may know them.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+        request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+        """
+
+    @_abc_1.abstractmethod
+    def PlaceLegalHold(
+        self,
+        request: _log_service_pb2.PlaceLegalHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.PlaceLegalHoldResponse, _abc.Awaitable[_log_service_pb2.PlaceLegalHoldResponse]]:
+        """Places a legal hold. From the moment of the response nobody whom it covers can be erased. The log gets an entry
+        `legal_hold.placed`, which does not name whom the hold covers.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned. Another request under the same
+        request_id is FAILED_PRECONDITION (ERROR_REASON_REQUEST_ID_REUSED).
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseLegalHold(
+        self,
+        request: _log_service_pb2.ReleaseLegalHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.ReleaseLegalHoldResponse, _abc.Awaitable[_log_service_pb2.ReleaseLegalHoldResponse]]:
+        """Releases a legal hold. The log gets an entry `legal_hold.released`. NOT_FOUND (ERROR_REASON_LEGAL_HOLD_NOT_FOUND) for
+        an unknown hold; FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_RELEASED) for one that was released before.
+
+        May be repeated with the same request_id for 24 hours: the first response is returned.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLegalHolds(
+        self,
+        request: _log_service_pb2.ListLegalHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_service_pb2.ListLegalHoldsResponse, _abc.Awaitable[_log_service_pb2.ListLegalHoldsResponse]]:
+        """Lists legal holds, oldest first. Reads only."""
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
