@@ -91,6 +91,47 @@ def as_person(audit: Service, token_for):
 
 
 @pytest.fixture
+async def officer(as_person) -> AsyncIterator[LogServiceStub]:
+    """The log as cora calls it, who may erase people and place holds."""
+    async with as_person("cora", "compliance") as stub:
+        yield stub
+
+
+@pytest.fixture
+def erasing():
+    """Makes requests to erase a person."""
+
+    def make(person: str, **fields) -> contract.EraseSubjectRequest:
+        defaults = {"request_id": str(uuid4()), "subject": user(person), "reason": "asked to be forgotten"}
+        return contract.EraseSubjectRequest(**defaults | fields)
+
+    return make
+
+
+@pytest.fixture
+def erase(officer: LogServiceStub, erasing):
+    """Erases a person."""
+
+    async def call(person: str, stub: LogServiceStub = officer, **fields) -> contract.EraseSubjectResponse:
+        return await stub.EraseSubject(erasing(person, **fields))
+
+    return call
+
+
+@pytest.fixture
+def place(officer: LogServiceStub):
+    """Places a hold."""
+
+    async def call(**scope) -> log_pb2.LegalHold:
+        request = contract.PlaceLegalHoldRequest(
+            request_id=str(uuid4()), scope=log_pb2.HoldScope(**scope), reason="case 17"
+        )
+        return (await officer.PlaceLegalHold(request)).hold
+
+    return call
+
+
+@pytest.fixture
 async def superuser(postgres: PostgresServer, audit_database: Database) -> AsyncIterator[asyncpg.Connection]:
     """A connection that no row security holds back."""
     url = postgres.superuser_url.rpartition("/")[0]
@@ -187,6 +228,10 @@ def assert_whole(log: LogServiceStub, read_log):
         return entries
 
     return check
+
+
+def user(name: str) -> log_pb2.Actor:
+    return log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id=name)
 
 
 def assert_chained(entries) -> None:

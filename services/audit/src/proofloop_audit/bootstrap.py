@@ -3,6 +3,7 @@
 from proofloop.audit.v1 import error_reason_pb2, log_service_pb2
 from proofloop.audit.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from proofloop_runtime.database import DEPENDENCY, is_unavailable
+from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.messaging import Consumer
 from proofloop_runtime.ports import FileKeyStore
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
@@ -14,6 +15,7 @@ from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
+from proofloop_audit.log.subjects import Subjects
 from proofloop_audit.settings import AuditSettings
 
 
@@ -23,6 +25,7 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     sealer = Sealer(runtime.database, keys, runtime.randomness)
     sequencer = Sequencer(
         runtime.database,
+        sealer,
         runtime.breakers.get(DEPENDENCY, is_unavailable),
         settings.tenants,
         runtime.clock,
@@ -38,15 +41,16 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     )
     importer = Importer(sealer, sequencer, settings.queue, runtime.draining)
     exporter = Exporter(runtime.database, sealer, sequencer, runtime.ids, runtime.draining)
+    subjects = Subjects(runtime.database, sealer, runtime.ids)
     log = LogServicer(
-        runtime.database, sealer, sequencer, importer, exporter, signer, runtime.clock, settings.future_skew
+        runtime.database, sealer, sequencer, importer, exporter, signer, subjects, runtime.clock, settings.future_skew
     )
     events = EventLog(sealer, sequencer, settings.tenants)
     return Components(
         servicers=[
             Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log)
         ],
-        consumers=[Consumer(CONSUMER, events.handle)],
+        consumers=[Consumer(CONSUMER, events.handle), ErasureInbox(runtime.database, runtime.service).consumer()],
         workers=[sequencer.run, signer.run],
     )
 

@@ -1,7 +1,9 @@
 """What can go wrong for a caller, one reason each."""
 
+from collections.abc import Sequence
+
 from proofloop.audit.v1 import error_reason_pb2 as reasons
-from proofloop_runtime.errors import InvalidArgument, NotFound, OutOfRange
+from proofloop_runtime.errors import FailedPrecondition, InvalidArgument, NotFound, OutOfRange, PreconditionViolation
 
 
 class EntryNotFound(NotFound):
@@ -36,3 +38,41 @@ class DetailsNotJson(InvalidArgument):
     """The details are not JSON text, name a member twice, or are nested too deeply."""
 
     reason = reasons.ERROR_REASON_DETAILS_NOT_JSON
+
+
+class LegalHoldActive(FailedPrecondition):
+    """Active legal holds cover the person who was to be erased."""
+
+    reason = reasons.ERROR_REASON_LEGAL_HOLD_ACTIVE
+
+    def __init__(self, hold_ids: Sequence[str]) -> None:
+        super().__init__(
+            "legal holds cover this person; nothing was erased",
+            violations=[
+                PreconditionViolation("LEGAL_HOLD", f"holds/{hold_id}", "active and covers the person")
+                for hold_id in hold_ids
+            ],
+            hold_ids=",".join(hold_ids),
+        )
+
+
+class LegalHoldNotFound(NotFound):
+    """The tenant has no legal hold of this id."""
+
+    reason = reasons.ERROR_REASON_LEGAL_HOLD_NOT_FOUND
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__("there is no such legal hold", hold_id=hold_id)
+
+
+class LegalHoldReleased(FailedPrecondition):
+    """The legal hold was released before."""
+
+    reason = reasons.ERROR_REASON_LEGAL_HOLD_RELEASED
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__(
+            "the legal hold was released before",
+            violations=[PreconditionViolation("STATE", f"holds/{hold_id}", "released")],
+            hold_id=hold_id,
+        )

@@ -1,27 +1,34 @@
-"""What audit consumes: every domain event becomes an entry, under the event's id and hence exactly once in effect."""
+"""What audit consumes: every domain event becomes an entry, under the event's id and hence exactly once in effect.
+
+And what it publishes: erasures, which the other services obey, and legal holds.
+"""
 
 import asyncio
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry import trace
-from proofloop.audit.v1 import log_pb2, log_service_pb2
+from proofloop.audit.v1 import events_pb2, log_pb2, log_service_pb2
 from proofloop_runtime import telemetry as spans
 from proofloop_runtime.call import background
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
-from proofloop_runtime.events import Envelope
+from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
 from proofloop_runtime.messaging import PermanentFailure, processing
 
 from proofloop_audit import telemetry
 from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.domain import Draft, check_details
+from proofloop_audit.log.holds import Hold, HoldAct
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 
 CONSUMER = "audit-log"
+
+_SUBJECT_ERASED = events_pb2.SubjectErased.DESCRIPTOR.full_name
 
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -46,6 +53,9 @@ class EventLog:
         return await asyncio.gather(*(self._append(event) for event in events))
 
     async def _append(self, event: Envelope) -> Exception | None:
+        if event.type == _SUBJECT_ERASED:
+            # Its entry stands since the erasure itself, and names nobody; the event does.
+            return None
         async with processing(CONSUMER, event):
             try:
                 draft = self._draft(event)
@@ -108,3 +118,36 @@ def _timestamp(time: str) -> Timestamp:
     except ValueError as error:
         raise InvalidField(f"the event's time is not RFC 3339: {time[:40]!r}") from error
     return message
+
+
+def subject_erased(event_id: str, person: Actor, pseudonym: str, actor: Actor, time: datetime, reason: str) -> Event:
+    """A person was erased."""
+    message = events_pb2.SubjectErased(subject_id=person.id, pseudonym=pseudonym)
+    return Event(event_id, "subject", "erased", message, time, "subject", pseudonym, actor, reason=reason)
+
+
+def hold_placed(hold: Hold, actor: Actor, pseudonym: str) -> Event:
+    """A legal hold was placed, on the subject with a pseudonym where it covers one."""
+    message = events_pb2.LegalHoldPlaced(
+        hold_id=hold.hold_id, scope=hold.scope.kind, claim_id=hold.scope.claim_id or "", pseudonym=pseudonym
+    )
+    return _hold_event(hold, "placed", message, hold.placed, actor)
+
+
+def hold_released(hold: Hold, act: HoldAct, actor: Actor) -> Event:
+    """A legal hold was released."""
+    return _hold_event(hold, "released", events_pb2.LegalHoldReleased(hold_id=hold.hold_id), act, actor)
+
+
+def _hold_event(hold: Hold, verb: str, message: Message, act: HoldAct, actor: Actor) -> Event:
+    return Event(
+        event_id=hold.last_event_id,
+        noun="legal_hold",
+        verb=verb,
+        message=message,
+        time=act.time,
+        entity_type="legal_hold",
+        entity_id=hold.hold_id,
+        actor=actor,
+        reason=act.reason,
+    )

@@ -153,7 +153,7 @@ class Envelope:
         headers = {"ce-specversion": "1.0", "content-type": "application/json", "Nats-Msg-Id": self.event_id}
         for field, attribute in _ATTRIBUTES.items():
             if value := getattr(self, field):
-                headers[f"ce-{attribute}"] = quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")
+                headers[f"ce-{attribute}"] = attribute_value(value)
         return {**headers, **self.trace_context}
 
     @classmethod
@@ -174,6 +174,11 @@ class Envelope:
         fields = {field: unquote(headers.get(f"ce-{name}", "")) for field, name in _ATTRIBUTES.items()}
         trace_context = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
         return cls(**fields, data=data, trace_context=trace_context)
+
+
+def attribute_value(text: str) -> str:
+    """Return a text as it stands in a header."""
+    return quote(text, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")
 
 
 def envelope(

@@ -6,11 +6,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop_runtime.call import CallContext, CallerType
+from proofloop_runtime.events import Actor
 from proofloop_runtime.telemetry import current_trace_id
 from proofloop_verifier.leaf import Leaf, Outcome, parse_personal_part
 
 from proofloop_audit.log.domain import Draft, Entry, EntryFilter, Receipt
 from proofloop_audit.log.exporting import Export, Format
+from proofloop_audit.log.holds import Hold, HoldScope, ScopeKind
 from proofloop_audit.log.importing import Progress
 
 _OUTCOMES = {
@@ -111,6 +113,40 @@ def from_entry(entry: Entry) -> log_pb2.Entry:
     return message
 
 
+def to_actor(message: log_pb2.Actor) -> Actor:
+    """Return whom a message names."""
+    return Actor(_ACTORS[message.type], message.id)
+
+
+def to_scope(message: log_pb2.HoldScope) -> HoldScope:
+    """Return what a hold is to cover."""
+    match message.WhichOneof("scope"):
+        case "subject":
+            return HoldScope(ScopeKind.SUBJECT, subject=to_actor(message.subject))
+        case "claim_id":
+            return HoldScope(ScopeKind.CLAIM, claim_id=message.claim_id.lower())
+        case _:
+            return HoldScope(ScopeKind.TENANT)
+
+
+def from_hold(hold: Hold) -> log_pb2.LegalHold:
+    """Return the hold as a message, with the names of those who are not erased."""
+    message = log_pb2.LegalHold(
+        hold_id=hold.hold_id,
+        scope=_from_scope(hold.scope),
+        reason=hold.placed.reason,
+        place_time=timestamp(hold.placed.time),
+        placed_by=_from_actor(hold.placed.actor),
+        last_event_id=hold.last_event_id,
+    )
+    if hold.released is not None:
+        message.release_time.CopyFrom(timestamp(hold.released.time))
+        message.release_reason = hold.released.reason
+        if (actor := _from_actor(hold.released.actor)) is not None:
+            message.released_by.CopyFrom(actor)
+    return message
+
+
 def timestamp(time: datetime) -> Timestamp:
     """Return the time as a message."""
     message = Timestamp()
@@ -131,3 +167,17 @@ def _add_personal(message: log_pb2.Entry, personal: dict[str, str]) -> None:
     message.ip_address = personal.get("ip_address", "")
     message.user_agent = personal.get("user_agent", "")
     message.details_json = personal.get("details", "")
+
+
+def _from_actor(actor: Actor | None) -> log_pb2.Actor | None:
+    return None if actor is None else log_pb2.Actor(type=_ACTOR_VALUES[actor.type], id=actor.id)
+
+
+def _from_scope(scope: HoldScope) -> log_pb2.HoldScope:
+    match scope.kind:
+        case ScopeKind.SUBJECT:
+            return log_pb2.HoldScope(subject=_from_actor(scope.subject) or log_pb2.Actor())
+        case ScopeKind.CLAIM:
+            return log_pb2.HoldScope(claim_id=scope.claim_id or "")
+        case ScopeKind.TENANT:
+            return log_pb2.HoldScope(whole_tenant=True)

@@ -11,6 +11,8 @@ from proofloop_verifier.leaf import Leaf, Outcome
 
 from proofloop_audit.errors import DetailsNotJson, EventTimeInFuture
 
+ERASED = "subject.erased"
+"""Action of the entry that every erasure appends, in its own transaction."""
 _DEEPEST = 64
 
 

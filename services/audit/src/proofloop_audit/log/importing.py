@@ -11,7 +11,7 @@ from proofloop_runtime.errors import DomainError, Draining, InvalidArgument, Ove
 from proofloop_runtime.tasks import cancel
 
 from proofloop_audit.log.domain import Draft, Receipt
-from proofloop_audit.log.sealing import Sealed, Sealer
+from proofloop_audit.log.sealing import Sealer, Unsealed
 from proofloop_audit.log.sequencer import Sequencer
 
 LARGEST_GROUP = 500
@@ -66,7 +66,7 @@ class Importer:
             Draining: this replica shuts down.
         """
         done = 0
-        entries: Sequence[Sealed] = ()
+        entries: Sequence[Unsealed] = ()
         async with aclosing(_one_ahead(self._sealed(groups), self._draining)) as ahead:
             try:
                 async for entries in ahead:
@@ -77,16 +77,18 @@ class Importer:
                 _locate(error, entries, done)
                 raise
 
-    async def _sealed(self, groups: AsyncIterator[Sequence[Draft]]) -> AsyncGenerator[Sequence[Sealed], None]:
+    async def _sealed(self, groups: AsyncIterator[Sequence[Draft]]) -> AsyncGenerator[Sequence[Unsealed], None]:
         async for drafts in groups:
             entries = []
             for number, draft in enumerate(drafts):
                 if number and number % _CHUNK == 0:
                     await asyncio.sleep(0)
-                entries.append((await self._sealer.unsealed(draft)).seal())
+                entry = await self._sealer.unsealed(draft)
+                entry.seal()
+                entries.append(entry)
             yield entries
 
-    async def _append(self, entries: Sequence[Sealed]) -> list[Receipt]:
+    async def _append(self, entries: Sequence[Unsealed]) -> list[Receipt]:
         async with self._turns:
             while True:
                 try:
@@ -96,7 +98,7 @@ class Importer:
                     await self._sequencer.appended(entries[0].draft.tenant, _LOOK_EVERY)
 
 
-def _locate(error: DomainError, entries: Sequence[Sealed], before: int) -> None:
+def _locate(error: DomainError, entries: Sequence[Unsealed], before: int) -> None:
     """Say where in the stream the entry at fault stands, if it is the fault of one."""
     found = _ENTRY.match(error.metadata.get("field", ""))
     if found:

@@ -6,14 +6,16 @@ key destroys both at once, and every hash and proof stays.
 """
 
 import hmac
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from proofloop_runtime.database import Database
+from proofloop_runtime.call import CallerType
+from proofloop_runtime.database import Database, UnitOfWork
+from proofloop_runtime.events import Actor
 from proofloop_runtime.ports import KeyStore, Randomness
 from proofloop_verifier.leaf import SubjectCommitment, commitment
 
@@ -28,13 +30,20 @@ _NONCE = bytes(12)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A data subject's pseudonym and key, in the clear."""
+    """A data subject's pseudonym and key, in the clear.
+
+    Attributes:
+        pseudonym: Its name in leaves.
+        key: Its key.
+        generation: The tenant's generation of keys when this one was looked up.
+    """
 
     pseudonym: str
     key: hmac.HMAC = field(repr=False)
+    generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unsealed:
     """A draft, and the keys to seal it with.
 
@@ -47,18 +56,21 @@ class Unsealed:
     draft: Draft
     subject: Subject
     fingerprint_key: bytes = field(repr=False)
+    _sealed: "Sealed | None" = field(default=None, init=False, repr=False)
 
     def seal(self) -> "Sealed":
-        """Seal the personal part."""
-        draft = self.draft
-        part = draft.personal_part()
-        salt, key = _derive(self.subject.key, draft.entry_id)
-        return Sealed(
-            draft,
-            SubjectCommitment(self.subject.pseudonym, commitment(salt, part)),
-            AESGCM(key).encrypt(_NONCE, part, None),
-            blake2b(draft.fingerprint_input(part), key=self.fingerprint_key, digest_size=_KEY_BYTES).digest(),
-        )
+        """Seal the personal part: once, so that it can be done before the entry's turn comes."""
+        if self._sealed is None:
+            draft = self.draft
+            part = draft.personal_part()
+            salt, key = _derive(self.subject.key, draft.entry_id)
+            self._sealed = Sealed(
+                draft,
+                SubjectCommitment(self.subject.pseudonym, commitment(salt, part)),
+                AESGCM(key).encrypt(_NONCE, part, None),
+                blake2b(draft.fingerprint_input(part), key=self.fingerprint_key, digest_size=_KEY_BYTES).digest(),
+            )
+        return self._sealed
 
 
 class Sealed(NamedTuple):
@@ -76,16 +88,25 @@ class Sealed(NamedTuple):
     sealed_part: bytes
     fingerprint: bytes
 
-    def seal(self) -> "Sealed":
-        """Return itself, for those who were sealed before their turn came."""
-        return self
 
+class SealedName(NamedTuple):
+    """The name of a data subject under its own key, for other tables than the log.
 
-Sealable: TypeAlias = Unsealed | Sealed
+    Attributes:
+        pseudonym: The subject's.
+        name: `<type>:<id>`, encrypted; unreadable once the subject is erased.
+    """
+
+    pseudonym: str
+    name: bytes
 
 
 class Sealer:
-    """Knows the keys that personal parts are sealed and opened with. Keys that were used lately are remembered."""
+    """Knows the keys that personal parts are sealed and opened with. Keys that were used lately are remembered.
+
+    Remembered keys belong to a generation, per tenant, which ends when the sequencer finds an erasure in the log. Where
+    it seals, it accepts keys of the present generation alone.
+    """
 
     def __init__(self, database: Database, keys: KeyStore, randomness: Randomness) -> None:
         self._database = database
@@ -93,12 +114,59 @@ class Sealer:
         self._randomness = randomness
         self._subjects: OrderedDict[tuple[str, str], Subject] = OrderedDict()
         self._tenant_keys: dict[tuple[str, str], bytes] = {}
+        self._generations: Counter[str] = Counter()
 
     async def unsealed(self, draft: Draft) -> Unsealed:
         """Return a draft with the key of its actor, made at the actor's first entry."""
         name = draft.subject
         subject = self._subjects.get((draft.tenant, name)) or await self._subject(draft.tenant, name)
         return Unsealed(draft, subject, self._tenant_key(draft.tenant, "fingerprint"))
+
+    async def renewed(self, entry: Unsealed) -> Unsealed:
+        """Return an entry with a key of its actor that is of the present generation."""
+        tenant, name = entry.draft.tenant, entry.draft.subject
+        subject = self._subjects.get((tenant, name))
+        if subject is None or subject.generation != self.generation(tenant):
+            subject = await self._subject(tenant, name)
+        return Unsealed(entry.draft, subject, entry.fingerprint_key)
+
+    async def unsealed_within(self, unit: UnitOfWork, draft: Draft) -> Unsealed:
+        """Return a draft with the key that its actor has in a transaction."""
+        subject = await self.subject_within(unit, draft.subject)
+        return Unsealed(draft, subject, self._tenant_key(draft.tenant, "fingerprint"))
+
+    async def subject_within(self, unit: UnitOfWork, name: str) -> Subject:
+        """Return the subject of this name as it is in a transaction, made there if it is new."""
+        tenant = unit.tenant
+        generation = self.generation(tenant)
+        index = self._blind_index(tenant, name)
+        fresh = SubjectRow(
+            pseudonym=self.new_pseudonym(),
+            wrapped_key=self._keys.wrap(tenant, self._randomness.bytes(_KEY_BYTES)),
+        )
+        # Two replicas may meet a new actor at once: the row that is there first counts for both.
+        while (row := await select_subject(unit, index)) is None:
+            await insert_subject(unit, index, fresh)
+        return Subject(row.pseudonym, _extract(self._keys.unwrap(tenant, row.wrapped_key)), generation)
+
+    async def pseudonym(self, unit: UnitOfWork, name: str) -> str | None:
+        """Return the pseudonym of a subject; None if the log does not know it, or not any more."""
+        row = await select_subject(unit, self._blind_index(unit.tenant, name))
+        return None if row is None else row.pseudonym
+
+    def new_pseudonym(self) -> str:
+        """Return a pseudonym that nobody has."""
+        return self._randomness.bytes(16).hex()
+
+    def generation(self, tenant: str) -> int:
+        """Return the present generation of a tenant's keys."""
+        return self._generations[tenant]
+
+    def end_generation(self, tenant: str) -> None:
+        """Trust none of a tenant's keys that were looked up until now: somebody may have been erased since."""
+        self._generations[tenant] += 1
+        for key in [key for key in self._subjects if key[0] == tenant]:
+            del self._subjects[key]
 
     async def pseudonyms(self, tenant: str, actor_id: str) -> list[str]:
         """Return the pseudonyms under which an actor of any type stands in the log; empty once erased."""
@@ -113,20 +181,16 @@ class Sealer:
     async def keys(self, tenant: str, pseudonyms: Collection[str]) -> dict[str, hmac.HMAC]:
         """Return the keys of those of the subjects that are not erased, by pseudonym."""
         async with self._database.transaction(tenant) as unit:
-            rows = await select_subjects_by_pseudonym(unit, pseudonyms)
-        return {row.pseudonym: _extract(self._keys.unwrap(tenant, row.wrapped_key)) for row in rows}
+            return await self.keys_within(unit, pseudonyms)
+
+    async def keys_within(self, unit: UnitOfWork, pseudonyms: Collection[str]) -> dict[str, hmac.HMAC]:
+        """Return the keys of those of the subjects that are not erased in a transaction, by pseudonym."""
+        rows = await select_subjects_by_pseudonym(unit, pseudonyms)
+        return {row.pseudonym: _extract(self._keys.unwrap(unit.tenant, row.wrapped_key)) for row in rows}
 
     async def _subject(self, tenant: str, name: str) -> Subject:
-        index = self._blind_index(tenant, name)
-        fresh = SubjectRow(
-            pseudonym=self._randomness.bytes(16).hex(),
-            wrapped_key=self._keys.wrap(tenant, self._randomness.bytes(_KEY_BYTES)),
-        )
         async with self._database.transaction(tenant) as unit:
-            # Two replicas may meet a new actor at once: the row that is there first counts for both.
-            while (row := await select_subject(unit, index)) is None:
-                await insert_subject(unit, index, fresh)
-        subject = Subject(row.pseudonym, _extract(self._keys.unwrap(tenant, row.wrapped_key)))
+            subject = await self.subject_within(unit, name)
         self._subjects[tenant, name] = subject
         if len(self._subjects) > _REMEMBERED:
             self._subjects.popitem(last=False)
@@ -149,6 +213,31 @@ def open_part(keys: Mapping[str, hmac.HMAC], entry_id: str, pseudonym: str, seal
         return PersonalPart(pseudonym)
     salt, key = _derive(keys[pseudonym], entry_id)
     return PersonalPart(pseudonym, salt, AESGCM(key).decrypt(_NONCE, sealed_part, None))
+
+
+def name_of(actor: Actor) -> str:
+    """Return the name of a data subject: its kind and its id."""
+    return f"{actor.type}:{actor.id}"
+
+
+def to_actor(name: str) -> Actor:
+    """Return whom a name names."""
+    kind, _, actor_id = name.partition(":")
+    return Actor(CallerType(kind), actor_id)
+
+
+def seal_name(subject: Subject, place: str, name: str) -> SealedName:
+    """Seal the name of a subject for one place, in which no other name is ever sealed."""
+    _, key = _derive(subject.key, place)
+    return SealedName(subject.pseudonym, AESGCM(key).encrypt(_NONCE, name.encode(), None))
+
+
+def open_name(keys: Mapping[str, hmac.HMAC], place: str, sealed: SealedName) -> str | None:
+    """Open the name of a subject; None once it was erased."""
+    if sealed.pseudonym not in keys:
+        return None
+    _, key = _derive(keys[sealed.pseudonym], place)
+    return AESGCM(key).decrypt(_NONCE, sealed.name, None).decode()
 
 
 def _extract(subject_key: bytes) -> hmac.HMAC:

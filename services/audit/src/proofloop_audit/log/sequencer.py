@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
 from proofloop_runtime.breaker import Breaker
@@ -20,7 +21,7 @@ from proofloop_runtime.ports import Clock
 
 from proofloop_audit import telemetry
 from proofloop_audit.log.domain import Receipt
-from proofloop_audit.log.sealing import Sealable, Sealed
+from proofloop_audit.log.sealing import Sealed, Sealer, Unsealed
 from proofloop_audit.log.writer import Known, LogWriter
 
 _BATCH = 500
@@ -28,12 +29,13 @@ _BATCH = 500
 _CHUNK = 100
 """Entries that are sealed before the event loop gets its turn."""
 _LOCKED_ATTEMPTS = 4
-"""Under the lock only entries that another replica appends just then, under the same ids, make an attempt fail."""
+"""Under the lock only entries that another replica appends just then, under the same ids, make an attempt fail; and
+erasures, which are not counted, for each is somebody's progress."""
 
 log = logging.getLogger(__name__)
 
 
-EntryT = TypeVar("EntryT", bound=Sealable)
+EntryT = TypeVar("EntryT", Sealed, Unsealed)
 
 
 @dataclass(slots=True)
@@ -49,22 +51,37 @@ class Sequencer:
 
     Args:
         database: The service's database.
+        sealer: Knows the keys.
         breaker: The database's breaker.
         tenants: Whose logs there are.
         clock: The clock.
         queue: Most entries that wait.
     """
 
-    def __init__(self, database: Database, breaker: Breaker, tenants: Sequence[str], clock: Clock, queue: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        breaker: Breaker,
+        tenants: Sequence[str],
+        clock: Clock,
+        queue: int,
+    ) -> None:
         self._queue = queue
         self._waiting = 0
         self._logs = {
-            tenant: _TenantSequencer(tenant, LogWriter(tenant, database, clock), breaker, self._done)
+            tenant: _TenantSequencer(
+                tenant,
+                LogWriter(tenant, database, clock, partial(sealer.end_generation, tenant)),
+                sealer,
+                breaker,
+                self._done,
+            )
             for tenant in tenants
         }
         telemetry.observe_queue(lambda: self._waiting)
 
-    def append(self, entries: Sequence[Sealable]) -> "asyncio.Future[list[Receipt]]":
+    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
         """Append entries of one tenant, all or none.
 
         Returns:
@@ -101,22 +118,26 @@ class _TenantSequencer:
 
     Args:
         tenant: Whose log.
-        writer: Of the log.
+        writer: Of the log; ends the generation of keys when it finds an erasure.
+        sealer: Knows the keys.
         breaker: The database's breaker.
         done: Is told how many entries wait no longer.
     """
 
-    def __init__(self, tenant: str, writer: LogWriter, breaker: Breaker, done: Callable[[int], None]) -> None:
+    def __init__(
+        self, tenant: str, writer: LogWriter, sealer: Sealer, breaker: Breaker, done: Callable[[int], None]
+    ) -> None:
         self._tenant = tenant
         self._writer = writer
+        self._sealer = sealer
         self._breaker = breaker
         self._done = done
-        self._groups: deque[Group[Sealable]] = deque()
+        self._groups: deque[Group[Unsealed]] = deque()
         self._arrival = asyncio.Event()
         self.appended = asyncio.Event()
         """Is set, and replaced, at every append."""
 
-    def append(self, entries: Sequence[Sealable]) -> "asyncio.Future[list[Receipt]]":
+    def append(self, entries: Sequence[Unsealed]) -> "asyncio.Future[list[Receipt]]":
         receipts: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._groups.append(Group(entries, receipts))
         self._arrival.set()
@@ -142,8 +163,8 @@ class _TenantSequencer:
         finally:
             self._writer.disconnect()
 
-    def _take(self) -> list[Group[Sealable]]:
-        taken: list[Group[Sealable]] = []
+    def _take(self) -> list[Group[Unsealed]]:
+        taken: list[Group[Unsealed]] = []
         entries = 0
         while self._groups and (not taken or entries + len(self._groups[0].entries) <= _BATCH):
             group = self._groups.popleft()
@@ -151,11 +172,10 @@ class _TenantSequencer:
             entries += len(group.entries)
         return taken
 
-    async def _sequence(self, groups: list[Group[Sealable]]) -> str:
+    async def _sequence(self, groups: list[Group[Unsealed]]) -> str:
         """Answer those who wait; return the type of the error that all of them got, if any."""
         try:
-            with self._breaker.calling():
-                await self._append(await _seal(groups))
+            await self._append(groups)
         # Whatever it is belongs to those who wait for this batch, and must not end the sequencer for the others.
         except Exception as error:
             unavailable = is_unavailable(error)
@@ -168,39 +188,52 @@ class _TenantSequencer:
             return type(error).__name__
         return ""
 
-    async def _append(self, groups: list[Group[Sealed]]) -> None:
+    async def _append(self, waiting: list[Group[Unsealed]]) -> None:
         known: dict[str, Known] = {}
-        for locked in (False, *[True] * _LOCKED_ATTEMPTS):
+        groups, generation = await self._seal(waiting)
+        locked, attempts = False, 0
+        while attempts <= _LOCKED_ATTEMPTS:
             groups = settle(groups, known)
             if not groups:
                 return
-            known |= await self._writer.append(_new_entries(groups, known), locked=locked)
+            with self._breaker.calling():
+                known |= await self._writer.append(_new_entries(groups, known), locked=locked)
             self._notify()
+            locked = True
+            if generation == self._sealer.generation(self._tenant):
+                attempts += 1
+            else:
+                groups, generation = await self._seal(waiting)
         if settle(groups, known):
             raise DependencyUnavailable(DEPENDENCY)
+
+    async def _seal(self, groups: Iterable[Group[Unsealed]]) -> tuple[list[Group[Sealed]], int]:
+        """Return the entries sealed, and the generation of the keys that they are sealed under.
+
+        Here, together: one by one, amid all that each call does, it costs three times as much. Only `LogWriter.append`
+        ends a generation, and not meanwhile: all keys that are used here are of one.
+        """
+        generation = self._sealer.generation(self._tenant)
+        sealed = []
+        number = 0
+        for group in groups:
+            entries = []
+            for entry in group.entries:
+                fresh = entry if entry.subject.generation == generation else await self._sealer.renewed(entry)
+                entries.append(fresh.seal())
+                number += 1
+                if number % _CHUNK == 0:
+                    await asyncio.sleep(0)
+            sealed.append(Group(entries, group.receipts))
+        return sealed, generation
 
     def _notify(self) -> None:
         self.appended.set()
         self.appended = asyncio.Event()
 
 
-def _entries(groups: Iterable[Group[Sealable]]) -> int:
+def _entries(groups: Iterable[Group[Unsealed]]) -> int:
     return sum(len(group.entries) for group in groups)
-
-
-async def _seal(groups: Iterable[Group[Sealable]]) -> list[Group[Sealed]]:
-    """Seal the entries here, together: one by one, amid all that each call does, it costs three times as much."""
-    sealed = []
-    number = 0
-    for group in groups:
-        entries = []
-        for entry in group.entries:
-            entries.append(entry.seal())
-            number += 1
-            if number % _CHUNK == 0:
-                await asyncio.sleep(0)
-        sealed.append(Group(entries, group.receipts))
-    return sealed
 
 
 def settle(groups: Iterable[Group[Sealed]], known: Mapping[str, Known]) -> list[Group[Sealed]]:

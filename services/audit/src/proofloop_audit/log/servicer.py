@@ -12,7 +12,7 @@ from proofloop.audit.v1.error_reason_pb2 import ErrorReason
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceServicer
 from proofloop_runtime import paging
 from proofloop_runtime.call import current
-from proofloop_runtime.database import Database
+from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.errors import DomainError, ErrorCatalog
 from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_runtime.ports import Clock
@@ -24,6 +24,7 @@ from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
+from proofloop_audit.log.subjects import Subjects
 
 _CATALOG = ErrorCatalog("audit.proofloop", ErrorReason.DESCRIPTOR)
 _LINES = "application/jsonl"
@@ -42,6 +43,7 @@ class LogServicer(LogServiceServicer):
         importer: Importer,
         exporter: Exporter,
         signer: CheckpointSigner,
+        subjects: Subjects,
         clock: Clock,
         future_skew: timedelta,
     ) -> None:
@@ -51,6 +53,7 @@ class LogServicer(LogServiceServicer):
         self._importer = importer
         self._exporter = exporter
         self._signer = signer
+        self._subjects = subjects
         self._clock = clock
         self._future_skew = future_skew
 
@@ -166,6 +169,66 @@ class LogServicer(LogServiceServicer):
         return contract.GetConsistencyProofResponse(
             proof=log_pb2.ConsistencyProof(from_size=request.from_size, to_size=size, hashes=hashes)
         )
+
+    async def EraseSubject(
+        self, request: contract.EraseSubjectRequest, context: ServicerContext
+    ) -> contract.EraseSubjectResponse:
+        """See the contract."""
+
+        async def effect(unit: UnitOfWork) -> contract.EraseSubjectResponse:
+            person = conversion.to_actor(request.subject)
+            erased = await self._subjects.erase(unit, person=person, reason=request.reason)
+            return contract.EraseSubjectResponse(
+                pseudonym=erased.pseudonym,
+                entry_count=erased.entry_count,
+                packet_ids=erased.packet_ids,
+                more_packets=erased.more_packets,
+                receipt=conversion.from_receipt(erased.receipt),
+            )
+
+        return await self._database.once(request, contract.EraseSubjectResponse, effect)
+
+    async def PlaceLegalHold(
+        self, request: contract.PlaceLegalHoldRequest, context: ServicerContext
+    ) -> contract.PlaceLegalHoldResponse:
+        """See the contract."""
+
+        async def effect(unit: UnitOfWork) -> contract.PlaceLegalHoldResponse:
+            scope = conversion.to_scope(request.scope)
+            hold = await self._subjects.place_hold(unit, scope=scope, reason=request.reason)
+            return contract.PlaceLegalHoldResponse(hold=conversion.from_hold(hold))
+
+        return await self._database.once(request, contract.PlaceLegalHoldResponse, effect)
+
+    async def ReleaseLegalHold(
+        self, request: contract.ReleaseLegalHoldRequest, context: ServicerContext
+    ) -> contract.ReleaseLegalHoldResponse:
+        """See the contract."""
+
+        async def effect(unit: UnitOfWork) -> contract.ReleaseLegalHoldResponse:
+            hold_id = request.hold_id.lower()
+            hold = await self._subjects.release_hold(unit, hold_id=hold_id, reason=request.reason)
+            return contract.ReleaseLegalHoldResponse(hold=conversion.from_hold(hold))
+
+        return await self._database.once(request, contract.ReleaseLegalHoldResponse, effect)
+
+    async def ListLegalHolds(
+        self, request: contract.ListLegalHoldsRequest, context: ServicerContext
+    ) -> contract.ListLegalHoldsResponse:
+        """See the contract."""
+        position = paging.decode(request)
+        limit = paging.size(request)
+        async with self._database.transaction() as unit:
+            holds = await self._subjects.list_holds(
+                unit,
+                include_released=request.include_released,
+                after=None if position is None else paging.identifier(position),
+                limit=limit + 1,
+            )
+        response = contract.ListLegalHoldsResponse(holds=map(conversion.from_hold, holds[:limit]))
+        if len(holds) > limit:
+            response.next_page_token = paging.encode(request, [holds[limit - 1].hold_id])
+        return response
 
     async def _groups(self, requests: AsyncIterator[contract.ImportEntriesRequest]) -> AsyncIterator[Sequence[Draft]]:
         async for request in requests:

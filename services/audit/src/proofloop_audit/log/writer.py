@@ -7,17 +7,18 @@ whatever the others do.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asyncpg
-from proofloop_runtime.database import Database
+import sqlalchemy as sa
+from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.ports import Clock
 from proofloop_verifier.merkle import CompactRange, Subtree
 
 from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
-from proofloop_audit.log.domain import Receipt
+from proofloop_audit.log.domain import ERASED, Receipt
 from proofloop_audit.log.sealing import Sealed
 from proofloop_audit.log.store import TILE_LEVELS
 
@@ -38,12 +39,20 @@ class LogWriter:
     """Appends to one tenant's log on a connection of its own, for one task at a time.
 
     What it believes of the log is right until another replica appends; every write checks it.
+
+    Args:
+        tenant: Whose log.
+        database: The service's database.
+        clock: The clock.
+        on_erasure: Is told that somebody may have been erased since it was told last.
     """
 
-    def __init__(self, tenant: str, database: Database, clock: Clock) -> None:
+    def __init__(self, tenant: str, database: Database, clock: Clock, on_erasure: Callable[[], None]) -> None:
         self._tenant = tenant
         self._database = database
         self._clock = clock
+        self._on_erasure = on_erasure
+        self._last_erasure: int | None = None
         self._connection: asyncpg.Connection | None = None
         self._head: Head | None = None
         self._chains: OrderedDict[str, Chain] = OrderedDict()
@@ -56,8 +65,8 @@ class LogWriter:
             locked: Lock the log first and look where it ends.
 
         Returns:
-            The entries, by id. If some were in the log already, only those; if the log had grown, none. Then nothing
-            was written.
+            The entries, by id. If some were in the log already, only those; if the log had grown, or somebody may have
+            been erased since the entries were sealed, none. Then nothing was written.
         """
         connection = await self._connected()
         try:
@@ -65,9 +74,25 @@ class LogWriter:
                 return await self._write(connection, self._head, entries)
             async with connection.transaction():
                 await connection.execute(_LOCK, self._tenant)
-                return await self._write(connection, await self._load_head(connection), entries)
+                head, last_erasure = await self._load_head(connection)
+                if last_erasure != self._last_erasure:
+                    self._last_erasure = last_erasure
+                    self._on_erasure()
+                    return {}
+                return await self._write(connection, head, entries)
         except asyncpg.UniqueViolationError:
             return await self._select_known(connection, [entry.draft.entry_id for entry in entries])
+
+    async def append_within(self, unit: UnitOfWork, entry: Sealed) -> Receipt:
+        """Append an entry of a new id in a transaction that does other things as well, and locks the log until it ends.
+
+        What this object believes afterwards is right only once that transaction is committed: use it once.
+        """
+        connection = (await unit.connection.get_raw_connection()).driver_connection
+        await lock(unit)
+        head, _ = await self._load_head(connection)
+        written = await self._write(connection, head, [entry])
+        return written[entry.draft.entry_id].receipt
 
     def disconnect(self) -> None:
         """Forget what we believe: after an error nobody knows what became of the batch."""
@@ -102,12 +127,14 @@ class LogWriter:
             for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
                 self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
 
-    async def _load_head(self, connection: asyncpg.Connection) -> Head:
+    async def _load_head(self, connection: asyncpg.Connection) -> tuple[Head, int]:
+        """Return where the log ends, and the index of its last erasure, -1 without one. The log must be locked."""
         self._forget()
-        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS)
+        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS, ERASED)
         if row is None:
-            return Head(CompactRange(), _BEGINNING)
-        return Head(CompactRange.from_tiles(row["size"], row["hashes"], TILE_LEVELS), row["append_time"])
+            return Head(CompactRange(), _BEGINNING), -1
+        head = Head(CompactRange.from_tiles(row["size"], row["hashes"], TILE_LEVELS), row["append_time"])
+        return head, row["last_erasure"]
 
     async def _select_known(self, connection: asyncpg.Connection, entry_ids: list[str]) -> dict[str, Known]:
         rows = await connection.fetch(_SELECT_KNOWN, self._tenant, entry_ids)
@@ -125,6 +152,11 @@ class LogWriter:
     def _forget(self) -> None:
         self._head = None
         self._chains.clear()
+
+
+async def lock(unit: UnitOfWork) -> None:
+    """Let nobody else append to the log of a transaction's tenant until the transaction ends."""
+    await unit.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 0))"), {"tenant": unit.tenant})
 
 
 def _statement(tenant: str, batch: Batch, subtrees: Sequence[tuple[Subtree, bytes]]) -> tuple[str, tuple[Any, ...]]:
@@ -179,7 +211,12 @@ _SELECT_HEAD = """
         FROM log, generate_series($2, 48, $2) AS tile (level), log_subtree AS tree
         WHERE tenant = $1 AND tree.level = tile.level AND position >= size >> tile.level + $2 << $2
     )
-    SELECT size, append_time, ARRAY (SELECT root FROM unfinished ORDER BY level DESC, position) AS hashes FROM log
+    SELECT
+        size,
+        append_time,
+        ARRAY (SELECT root FROM unfinished ORDER BY level DESC, position) AS hashes,
+        COALESCE((SELECT max(index) FROM log_entry WHERE tenant = $1 AND action = $3), -1) AS last_erasure
+    FROM log
 """
 
 _SELECT_CHAINS = """
