@@ -2,9 +2,11 @@
 
 from proofloop.prompts.v1 import error_reason_pb2, prompts_service_pb2
 from proofloop.prompts.v1.prompts_service_pb2_grpc import add_PromptServiceServicer_to_server
+from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.wakeup import Wakeup
 
+from proofloop_prompts.prompts import forgetting
 from proofloop_prompts.prompts.expiry import Expiry
 from proofloop_prompts.prompts.inbox import FeedInbox
 from proofloop_prompts.prompts.journal import Journal
@@ -45,7 +47,10 @@ async def bootstrap(runtime: Runtime, settings: PromptsSettings) -> Components:
     service = prompts_service_pb2.DESCRIPTOR.services_by_name["PromptService"]
     return Components(
         servicers=[Servicer(service, add_PromptServiceServicer_to_server, prompts)],
-        consumers=[FeedInbox(database, journal).consumer()],
+        consumers=[
+            FeedInbox(database, journal).consumer(),
+            ErasureInbox(database, runtime.service, forgetting.forget).consumer(),
+        ],
         workers=[expiry.run, retention.run],
     )
 

@@ -158,6 +158,7 @@ async def test_an_erasure_is_one_entry_however_often_it_is_asked_for_and_told(
     )
     await log.GetEntry(contract.GetEntryRequest(entry_id=follower, max_wait=Duration(seconds=25)), timeout=30)
     assert [entry.action for entry in await read_log()] == ["prompt.answered", "subject.erased", "caller.refused"]
+    assert (await nats_client.jetstream().stream_info("PROOFLOOP_DEAD_LETTERS")).state.messages == 0
 
 
 async def test_a_person_whom_the_log_does_not_know_is_erased_all_the_same(erase, append, read_log, refused) -> None:

@@ -183,7 +183,7 @@ class Answer(_message.Message):
     option_id: _builtins.str
     """The chosen option; empty when the answer is text alone."""
     text: _builtins.str
-    """The assignee's own words; empty when there are none."""
+    """The assignee's own words; empty when there are none, and once the assignee was erased."""
     shown_sha256: _builtins.str
     """`shown_sha256` of what the assignee had before their eyes: the answer is to this and to nothing else."""
     @_builtins.property
@@ -223,9 +223,13 @@ class StateChange(_message.Message):
     actor_type: Global___ActorType.ValueType
     """What kind of actor did it."""
     actor_id: _builtins.str
-    """The person or the service that did it; `prompts` where the service acted by itself."""
+    """The person or the service that did it; `prompts` where the service acted by itself. Empty once the person was
+    erased.
+    """
     reason: _builtins.str
-    """Why, such as `shown to the assignee` or the canceller's own words."""
+    """Why, such as `shown to the assignee` or the canceller's own words. Empty once the person who gave it, or the prompt's
+    assignee, was erased.
+    """
     event_id: _builtins.str
     """The event that tells of it, which is also the id of its audit entry."""
     @_builtins.property
@@ -252,7 +256,9 @@ Global___StateChange: _TypeAlias = StateChange  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
-    """Prompt is a question to one person about one claim."""
+    """Prompt is a question to one person about one claim. When that person is erased, it keeps its states, times, ids, options
+    and hashes, and who else did something; an open one stays open until it expires.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -283,17 +289,17 @@ class Prompt(_message.Message):
     evidence_id: _builtins.str
     """The evidence item that it is about, or empty."""
     assignee_id: _builtins.str
-    """The person who is asked: the `sub` of their token."""
+    """The person who is asked: the `sub` of their token. Empty once they were erased."""
     question: _builtins.str
-    """What is asked."""
+    """What is asked. Empty once the assignee was erased."""
     context: _builtins.str
-    """What the person should know to answer, or empty."""
+    """What the person should know to answer, or empty, as it is once they were erased."""
     free_text_allowed: _builtins.bool
     """Whether the person may answer in their own words, alone or beside an option."""
     shown_sha256: _builtins.str
     """SHA-256, 64 lower-case hex digits, of exactly what is shown: the canonical JSON (RFC 8785) of
     `{"context": …, "free_text_allowed": …, "options": [{"id": …, "label": …}, …], "question": …}`, with every
-    member present. AnswerPrompt takes it back.
+    member present. AnswerPrompt takes it back. It stays when the texts are erased.
     """
     priority: Global___Priority.ValueType
     """How much it matters."""

@@ -82,16 +82,22 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Everything that the assignee has before their eyes, and nothing else."""
+    """Everything that the assignee has before their eyes, and nothing else.
+
+    `kept_sha256` is not empty once the assignee was erased and the texts with them.
+    """
 
     question: str
     context: str
     options: tuple[Option, ...]
     free_text_allowed: bool
+    kept_sha256: str = ""
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the canonical JSON (RFC 8785) of what is shown, 64 hex digits."""
+        """SHA-256 of the canonical JSON (RFC 8785) of what is, or was, shown, 64 hex digits."""
+        if self.kept_sha256:
+            return self.kept_sha256
         document = canonical.dumps(
             {
                 "question": self.question,
@@ -109,7 +115,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the assignee said, bound to what they were shown. `option_id` or `text` may be empty, not both."""
+    """What the assignee said, bound to what they were shown.
+
+    `option_id` or `text` may be empty; both only where the assignee was erased.
+    """
 
     option_id: str
     text: str

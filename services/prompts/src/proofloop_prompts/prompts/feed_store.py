@@ -5,7 +5,7 @@ become visible in order and without a gap: a reader that has read up to n has mi
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql as pg
 
 from proofloop_prompts.errors import ResumeTokenOutOfRange
 from proofloop_prompts.prompts.feed import Position, Recipient
+
+_PAGE = 200
 
 _metadata = sa.MetaData()
 
@@ -118,6 +120,36 @@ async def read(unit: UnitOfWork, position: Position, *, limit: int) -> list[tupl
             oldest_sequence=str(rows[0].sequence if rows else last.sequence + 1),
         )
     return [(Position(position.recipient, row.sequence), FeedEvent.FromString(row.event)) for row in rows]
+
+
+async def everything(unit: UnitOfWork, recipient: Recipient) -> AsyncIterator[tuple[Position, FeedEvent]]:
+    """Yield every event of a feed that is kept, with the position it leads to."""
+    reached = -1
+    while True:
+        query = (
+            sa.select(_feed.c.sequence, _feed.c.event)
+            .where(*_is_of(unit, recipient), _feed.c.sequence > reached)
+            .order_by(_feed.c.sequence)
+            .limit(_PAGE)
+        )
+        rows = (await unit.execute(query)).all()
+        for row in rows:
+            reached = row.sequence
+            yield Position(recipient, row.sequence), FeedEvent.FromString(row.event)
+        if len(rows) < _PAGE:
+            return
+
+
+async def replace(unit: UnitOfWork, position: Position, event: FeedEvent) -> None:
+    """Put an event in the place of the one that leads to a position."""
+    place = (*_is_of(unit, position.recipient), _feed.c.sequence == position.sequence)
+    await unit.execute(sa.update(_feed).where(*place).values(event=event.SerializeToString()))
+
+
+async def remove(unit: UnitOfWork, recipient: Recipient) -> None:
+    """Remove a feed, its counter included; whoever resumes it is OUT_OF_RANGE."""
+    await unit.execute(sa.delete(_feed).where(*_is_of(unit, recipient)))
+    await unit.execute(sa.delete(_head).where(_head.c.tenant == unit.tenant, _head.c.recipient == recipient.key))
 
 
 async def trim(unit: UnitOfWork, before: datetime, *, limit: int) -> int:

@@ -39,6 +39,7 @@ _prompt = sa.Table(
     sa.Column("context", sa.Text, nullable=False),
     sa.Column("options", pg.JSONB, nullable=False),
     sa.Column("free_text_allowed", sa.Boolean, nullable=False),
+    sa.Column("shown_sha256", sa.Text),
     sa.Column("priority", sa.Text, nullable=False),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("expire_time", sa.DateTime(timezone=True), nullable=False),
@@ -89,6 +90,43 @@ async def save(unit: UnitOfWork, prompts: Sequence[Prompt]) -> None:
         .values({name: sa.bindparam(name) for name in ("state", "changes", "answer")})
     )
     await unit.execute(statement, [{"id": prompt.prompt_id, **_progress(prompt)} for prompt in prompts])
+
+
+async def lock_of_person(unit: UnitOfWork, person_id: str, *, after: str | None, limit: int) -> list[Prompt]:
+    """Return up to `limit` prompts behind the id `after` that were put to a person or that they changed, locked."""
+    changed = _prompt.c.changes.contains([{"actor_type": CallerType.USER, "actor_id": person_id}])
+    query = (
+        sa.select(_prompt)
+        .where(_prompt.c.tenant == unit.tenant, sa.or_(_prompt.c.assignee_id == person_id, changed))
+        .order_by(_prompt.c.prompt_id)
+        .limit(limit)
+        .with_for_update()
+    )
+    if after is not None:
+        query = query.where(_prompt.c.prompt_id > after)
+    return [_from_row(row) for row in (await unit.execute(query)).mappings()]
+
+
+async def blank(unit: UnitOfWork, prompts: Sequence[Prompt]) -> None:
+    """Store prompts from which an erased person was taken."""
+    columns = ("assignee_id", "question", "context", "shown_sha256", "state", "changes", "answer")
+    statement = (
+        sa.update(_prompt)
+        .where(_prompt.c.tenant == unit.tenant, _prompt.c.prompt_id == sa.bindparam("id"))
+        .values({name: sa.bindparam(name) for name in columns})
+    )
+    rows = [
+        {
+            "id": prompt.prompt_id,
+            "assignee_id": prompt.draft.assignee_id,
+            "question": prompt.draft.shown.question,
+            "context": prompt.draft.shown.context,
+            "shown_sha256": prompt.draft.shown.kept_sha256 or None,
+            **_progress(prompt),
+        }
+        for prompt in prompts
+    ]
+    await unit.execute(statement, rows)
 
 
 async def find(unit: UnitOfWork, prompt_id: str) -> Prompt | None:
@@ -166,6 +204,7 @@ def _from_row(row: Mapping[Any, Any]) -> Prompt:
         context=row["context"],
         options=tuple(Option(**option) for option in row["options"]),
         free_text_allowed=row["free_text_allowed"],
+        kept_sha256=row["shown_sha256"] or "",
     )
     draft = Draft(
         claim_id=row["claim_id"],
