@@ -1,4 +1,4 @@
-"""What the exports service publishes, one event per recorded stage. It consumes nothing."""
+"""What the exports service publishes, one event per recorded stage. It consumes erasures alone."""
 
 import hashlib
 

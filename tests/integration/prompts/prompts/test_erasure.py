@@ -1,11 +1,10 @@
 """What prompts and feeds forget of a person when the audit service says that they were erased."""
 
 import hashlib
-import json
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
+import erasures
 import nats as nats_client
 import pytest
 from leftovers import tables_that_say
@@ -33,28 +32,10 @@ async def broker(nats):
 
 @pytest.fixture
 def erased(broker):
-    """Says that a person was erased, as the audit service's relay does."""
+    """Says that a person was erased."""
 
-    async def publish(
-        person: str = ANN, *, event_id: str | None = None, tenant: str = "acme", data: bytes | None = None
-    ):
-        headers = {
-            "ce-specversion": "1.0",
-            "ce-id": event_id or str(uuid4()),
-            "ce-source": "/proofloop/audit",
-            "ce-type": "proofloop.audit.v1.SubjectErased",
-            "ce-time": datetime.now(UTC).isoformat(),
-            "ce-tenant": tenant,
-            "ce-service": "audit",
-            "ce-action": "subject.erased",
-            "ce-subject": "0" * 32,
-            "ce-entitytype": "subject",
-            "ce-actortype": "user",
-            "ce-actorid": "cora",
-        }
-        data = data or json.dumps({"subjectId": person, "pseudonym": "0" * 32}).encode()
-        await broker.jetstream().publish(f"proofloop.event.{tenant}.audit.subject.erased", data, headers=headers)
-        return headers["ce-id"]
+    async def publish(person: str = ANN, **changes) -> str:
+        return await erasures.tell(broker, person, **changes)
 
     return publish
 

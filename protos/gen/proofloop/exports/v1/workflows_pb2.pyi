@@ -337,7 +337,7 @@ class Preferences(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
-    """What to do with the data, in the person's words, at most 4,000 characters."""
+    """What to do with the data, in the person's words, at most 4,000 characters. Empty once the person was erased."""
     format: Global___Format.ValueType
     """JSON or CSV. Required."""
     template: Global___Template.ValueType
@@ -388,7 +388,8 @@ Global___UserActions: _TypeAlias = UserActions  # noqa: Y015
 @_typing.final
 class StageRecord(_message.Message):
     """StageRecord is the head of a stage's record: which one it is, who recorded it and when. A record never
-    changes once it is there; a later revision stands beside it.
+    changes once it is there; a later revision stands beside it. When the person who recorded it is erased, it keeps
+    everything but who they are, their instructions and how they worked.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -412,7 +413,7 @@ class StageRecord(_message.Message):
     actor_type: Global___ActorType.ValueType
     """What kind of actor recorded it."""
     actor_id: _builtins.str
-    """The person or service that recorded it."""
+    """The person or service that recorded it. Empty once the person was erased."""
     event_id: _builtins.str
     """The event that tells of it, which is also the id of its audit entry."""
     @_builtins.property
@@ -548,7 +549,9 @@ class UserModifications(_message.Message):
     modified_data_sha256: _builtins.str
     """SHA-256 of modified_data_json in UTF-8, 64 lower-case hex digits."""
     edits_per_minute: _builtins.str
-    """`60 × fields_edited ÷ seconds worked`, rounded half to even to 2 places; empty when no time was counted."""
+    """`60 × fields_edited ÷ seconds worked`, rounded half to even to 2 places; empty when no time was counted, and once the
+    person was erased.
+    """
     patch_json: _builtins.str
     """The computed changes as a JSON Patch (RFC 6902) of add, remove and replace: applied to the original, it
     gives the modified document, exact to the type and to the text of every number (the order of an object's
@@ -566,7 +569,7 @@ class UserModifications(_message.Message):
 
     @_builtins.property
     def user_actions(self) -> Global___UserActions:
-        """How the person worked."""
+        """How the person worked. Zero once they were erased."""
 
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
@@ -757,7 +760,7 @@ class Workflow(_message.Message):
     claim_id: _builtins.str
     """The claim that it belongs to, or empty."""
     owner_id: _builtins.str
-    """The person that it belongs to."""
+    """The person that it belongs to. Empty once they were erased."""
     etag: _builtins.str
     """Changes whenever the workflow does."""
     last_event_id: _builtins.str

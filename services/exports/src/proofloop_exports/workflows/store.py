@@ -1,6 +1,7 @@
 """Tables and SQL of workflows. Every statement runs in a transaction that sees one tenant's rows."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +49,20 @@ stage_record = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 """The records, numbered within their workflow. They are inserted, and nothing can change them after that."""
+
+Place = tuple[str, int]
+"""Where a record stands: workflow and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """What a record holds, in wire form."""
+
+    place: Place
+    record_id: str
+    stage: Stage
+    content: bytes
+
 
 _HEADS = sa.select(*(column for column in stage_record.c if column.name != "content"))
 
@@ -120,6 +135,36 @@ async def contents(unit: UnitOfWork, heads: Iterable[RecordHead]) -> Mapping[Sta
         stage_record.c.tenant == unit.tenant, stage_record.c.record_id.in_(ids)
     )
     return {Stage(row.stage): row.content for row in await unit.execute(query)}
+
+
+async def disown(unit: UnitOfWork, person_id: str) -> None:
+    """Take a person from the workflows that they own."""
+    theirs = sa.and_(workflow.c.tenant == unit.tenant, workflow.c.owner_id == person_id)
+    await unit.execute(sa.update(workflow).where(theirs).values(owner_id=""))
+
+
+async def contents_by(unit: UnitOfWork, person_id: str, *, after: Place | None, limit: int) -> list[StoredContent]:
+    """Return up to `limit` records that a person made, behind a place."""
+    record = stage_record.c
+    place = sa.tuple_(record.workflow_id, record.number)
+    query = (
+        sa.select(record.workflow_id, record.number, record.record_id, record.stage, record.content)
+        .where(record.tenant == unit.tenant, record.actor_type == CallerType.USER, record.actor_id == person_id)
+        .order_by(record.workflow_id, record.number)
+        .limit(limit)
+    )
+    if after is not None:
+        workflow_id, number = after
+        query = query.where(place > sa.tuple_(sa.literal(workflow_id, record.workflow_id.type), number))
+    rows = await unit.execute(query)
+    return [StoredContent((row.workflow_id, row.number), row.record_id, Stage(row.stage), row.content) for row in rows]
+
+
+async def blank_record(unit: UnitOfWork, person_id: str, record_id: str, content: bytes) -> None:
+    """Take a person from a record that they made, and put in its content what is left of it."""
+    blank = sa.text("SELECT blank_stage_record(:tenant, :record_id, :person_id, :content)")
+    parameters = {"tenant": unit.tenant, "record_id": record_id, "person_id": person_id, "content": content}
+    await unit.execute(blank, parameters)
 
 
 async def newest_first(
