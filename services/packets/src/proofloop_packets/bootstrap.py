@@ -22,10 +22,12 @@ from proofloop.packets.v1.evidence_service_pb2_grpc import add_EvidenceServiceSe
 from proofloop.packets.v1.packets_service_pb2_grpc import add_PacketServiceServicer_to_server
 from proofloop.prompts.v1 import prompts_service_pb2
 from proofloop.prompts.v1.prompts_service_pb2_grpc import PromptServiceStub
+from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.objects import S3Objects
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.wakeup import Wakeup
 
+from proofloop_packets import forgetting
 from proofloop_packets.claims.servicer import ClaimServicer
 from proofloop_packets.evidence.domain import UploadLimits
 from proofloop_packets.evidence.metadata import Limits
@@ -80,6 +82,7 @@ async def bootstrap(runtime: Runtime, settings: PacketsSettings) -> Components:
             Servicer(EVIDENCE, add_EvidenceServiceServicer_to_server, evidence),
             Servicer(PACKETS, add_PacketServiceServicer_to_server, packets),
         ],
+        consumers=[ErasureInbox(database, runtime.service, forgetting.forget).consumer()],
         workers=[worker.run],
         probes={"object_store": objects.ready},
     )

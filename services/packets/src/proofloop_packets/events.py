@@ -1,4 +1,4 @@
-"""What this service publishes. It consumes nothing: the audit log is asked, not listened to."""
+"""What this service publishes. It consumes erasures alone: the audit log is asked, not listened to."""
 
 from datetime import datetime
 

@@ -220,7 +220,8 @@ class LogServiceServicer:
         good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
         gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
         other services are told by an event, and blank what they keep of the person; packets that were sealed before
-        stay as they are. What the person does afterwards is of a new person, under another pseudonym.
+        stay as they are. What the person does afterwards is of a new person, under another pseudonym. What others, services
+        included, said of the person in the details of their own entries is under their keys, and stays.
 
         FAILED_PRECONDITION (ERROR_REASON_LEGAL_HOLD_ACTIVE) when a legal hold covers the person; nothing was erased then.
         A person whom the log does not know, or not any more, is erased with success: the other services may know them.

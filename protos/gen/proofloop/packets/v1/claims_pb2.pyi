@@ -243,7 +243,7 @@ class Claim(_message.Message):
     kind: _builtins.str
     """What kind of claim it is, such as `fba_lost_inbound`."""
     owner_id: _builtins.str
-    """Id of the claimant: the person whose claim it is."""
+    """Id of the claimant: the person whose claim it is. Empty once they were erased; what the claim asserts stays."""
     state: Global___ClaimState.ValueType
     """How far it has come."""
     etag: _builtins.str

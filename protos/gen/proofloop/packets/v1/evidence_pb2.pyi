@@ -111,14 +111,16 @@ class Evidence(_message.Message):
     md5: _builtins.str
     """MD5 of the bytes, 32 lower-case hex digits, for older tools; it proves nothing."""
     uploaded_by: _builtins.str
-    """Who handed it in."""
+    """Who handed it in. Empty once the person was erased."""
     state: Global___EvidenceState.ValueType
     """What has become of it."""
     last_event_id: _builtins.str
     """The event of its last change: the audit entry of this id tells of it."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """What the file says about itself: pages and title of a PDF, sender and subject of an e-mail, and so on."""
+        """What the file says about itself: pages and title of a PDF, sender and subject of an e-mail, and so on.
+        Of a person who was erased, what held their e-mail address is empty, if that is their id; the file itself stays.
+        """
 
     @_builtins.property
     def marks(self) -> _containers.RepeatedScalarFieldContainer[Global___EvidenceMark.ValueType]:

@@ -170,7 +170,7 @@ class Packet(_message.Message):
     sha256: _builtins.str
     """SHA-256 of its bytes, 64 lower-case hex digits; empty until it is completed."""
     requested_by: _builtins.str
-    """Id of the person or service that asked for it."""
+    """Id of the person or service that asked for it. Empty once the person was erased."""
     etag: _builtins.str
     """Changes whenever the packet does."""
     last_event_id: _builtins.str

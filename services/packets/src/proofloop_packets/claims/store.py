@@ -81,6 +81,12 @@ async def newest_first(
     return [_claim(row) for row in rows]
 
 
+async def disown(unit: UnitOfWork, person_id: str) -> None:
+    """Take a person from the claims that are theirs."""
+    theirs = sa.and_(claim.c.tenant == unit.tenant, claim.c.owner_id == person_id)
+    await unit.execute(sa.update(claim).where(theirs).values(owner_id=""))
+
+
 def _claim(row: sa.Row[Any]) -> Claim:
     return Claim(
         claim_id=row.claim_id,

@@ -1,5 +1,6 @@
 """Table and SQL of evidence."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from proofloop_packets.errors import EvidenceNotFound
 from proofloop_packets.evidence.domain import Evidence, Holdings
-from proofloop_packets.evidence.metadata import Mark
+from proofloop_packets.evidence.metadata import Fact, Mark
 
 schema = sa.MetaData()
 
@@ -83,6 +84,25 @@ async def oldest_first(
         query = query.where(evidence.c.evidence_id > after)
     rows = await unit.execute(query.order_by(evidence.c.evidence_id).limit(limit))
     return [_evidence(row) for row in rows]
+
+
+async def disown(unit: UnitOfWork, person_id: str) -> None:
+    """Take a person from the files that they handed in."""
+    theirs = sa.and_(evidence.c.tenant == unit.tenant, evidence.c.uploaded_by == person_id)
+    await unit.execute(sa.update(evidence).where(theirs).values(uploaded_by=""))
+
+
+async def mentioning(unit: UnitOfWork, text: str) -> list[Evidence]:
+    """Return the files whose metadata hold a text, in whatever case, locked."""
+    metadata = sa.func.lower(sa.cast(evidence.c.metadata, sa.Text))
+    query = sa.select(evidence).where(evidence.c.tenant == unit.tenant, sa.func.strpos(metadata, text.lower()) > 0)
+    return [_evidence(row) for row in await unit.execute(query.with_for_update())]
+
+
+async def put_metadata(unit: UnitOfWork, evidence_id: str, metadata: Mapping[str, Fact]) -> None:
+    """Store other metadata of a file."""
+    same = sa.and_(evidence.c.tenant == unit.tenant, evidence.c.evidence_id == evidence_id)
+    await unit.execute(sa.update(evidence).where(same).values(metadata=dict(metadata)))
 
 
 def _evidence(row: sa.Row[Any]) -> Evidence:

@@ -1,5 +1,6 @@
 """Tables and SQL of packets: the jobs, and the material that makes a resumed job yield the same bytes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -194,6 +195,35 @@ async def fix_cut_off(unit: UnitOfWork, packet_id: str, cut_off: CutOff) -> None
         checkpoint=cut_off.checkpoint,
         verifier_key=cut_off.verifier_key,
         signer_sha256=cut_off.signer_sha256,
+    )
+
+
+async def is_being_told_of(unit: UnitOfWork, person_id: str) -> bool:
+    """Tell whether what a packet tells is fixed, names a person, and is not sealed yet."""
+    found = sa.select(packet.c.packet_id).where(_tells_of(unit, person_id), packet.c.end_time.is_(None)).limit(1)
+    return (await unit.execute(found)).first() is not None
+
+
+async def disown(unit: UnitOfWork, person_id: str) -> None:
+    """Take a person from the packets that are theirs, and from those that they asked for."""
+    for column in (packet.c.owner_id, packet.c.requested_by):
+        theirs = sa.and_(packet.c.tenant == unit.tenant, column == person_id)
+        await unit.execute(sa.update(packet).where(theirs).values({column.name: ""}))
+
+
+async def drop_snapshots(unit: UnitOfWork, person_id: str) -> None:
+    """Drop what packets told that have ended, where it names a person; the sealed packet stays."""
+    ended = sa.and_(_tells_of(unit, person_id), packet.c.end_time.is_not(None))
+    await unit.execute(sa.update(material).where(ended).values(snapshot=None))
+
+
+def _tells_of(unit: UnitOfWork, person_id: str) -> sa.ColumnElement[bool]:
+    name = sa.literal(json.dumps(person_id, ensure_ascii=False).encode(), sa.LargeBinary)
+    return sa.and_(
+        packet.c.tenant == unit.tenant,
+        material.c.tenant == packet.c.tenant,
+        material.c.packet_id == packet.c.packet_id,
+        sa.func.position(name.op("IN")(material.c.snapshot)) > 0,
     )
 
 
