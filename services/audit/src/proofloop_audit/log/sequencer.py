@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from proofloop_runtime.breaker import Breaker
 from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
-from proofloop_runtime.errors import DependencyUnavailable, Overloaded, RequestIdReused
+from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable, Overloaded, RequestIdReused
 from proofloop_runtime.ports import Clock
 
 from proofloop_audit import telemetry
@@ -179,7 +179,7 @@ class _TenantSequencer:
         # Whatever it is belongs to those who wait for this batch, and must not end the sequencer for the others.
         except Exception as error:
             unavailable = is_unavailable(error)
-            if not unavailable and not isinstance(error, DependencyUnavailable):
+            if not unavailable and not isinstance(error, TRANSIENT):
                 log.exception("a batch could not be sequenced")
             self._writer.disconnect()
             for group in groups:
