@@ -98,6 +98,7 @@ class EventLog:
                 entity_type=event.entity_type,
                 entity_id=event.entity_id,
                 claim_id=event.claim_id,
+                session_id=event.session_id,
                 reason=event.reason,
                 ip_address=event.ip_address,
                 user_agent=event.user_agent,

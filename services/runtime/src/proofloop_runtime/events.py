@@ -31,6 +31,7 @@ _ATTRIBUTES = {
     "entity_type": "entitytype",
     "entity_id": "subject",
     "claim_id": "claimid",
+    "session_id": "sessionid",
     "actor_type": "actortype",
     "actor_id": "actorid",
     "correlation_id": "correlationid",
@@ -82,6 +83,7 @@ class Event:
         claim_id: The claim it belongs to, where there is one.
         outcome: `success`, `failure` or `denied`.
         reason: Why, in the actor's words.
+        session_id: The session it belongs to, where there is one.
     """
 
     event_id: str
@@ -95,6 +97,7 @@ class Event:
     claim_id: str | None = None
     outcome: str = "success"
     reason: str = ""
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Envelope:
         entity_type: Kind of the entity.
         entity_id: Id of the entity.
         claim_id: The claim, or empty.
+        session_id: The session, or empty.
         actor_type: `user` or `service`.
         actor_id: Who acted.
         correlation_id: The correlation id, or empty.
@@ -135,6 +139,7 @@ class Envelope:
     entity_type: str
     entity_id: str
     claim_id: str
+    session_id: str
     actor_type: str
     actor_id: str
     correlation_id: str
@@ -206,6 +211,7 @@ def envelope(
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         claim_id=event.claim_id or "",
+        session_id=event.session_id or "",
         actor_type=event.actor.type,
         actor_id=event.actor.id,
         correlation_id=correlation_id,
