@@ -8,7 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from proofloop.audit.v1 import log_pb2
+from proofloop.audit.v1 import log_pb2, sessions_service_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
 from proofloop_audit.bootstrap import application
@@ -21,7 +21,10 @@ from proofloop_runtime.server import Ports
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
 from proofloop_verifier.merkle import CompactRange
 
-CONTRACTS = [contract.DESCRIPTOR.services_by_name["LogService"]]
+CONTRACTS = [
+    contract.DESCRIPTOR.services_by_name["LogService"],
+    sessions_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
+]
 
 NewRequest = Callable[..., contract.AppendEntryRequest]
 Append = Callable[..., Awaitable[log_pb2.EntryReceipt]]

@@ -1,7 +1,8 @@
 """Wires the audit service."""
 
-from proofloop.audit.v1 import error_reason_pb2, log_service_pb2
+from proofloop.audit.v1 import error_reason_pb2, log_service_pb2, sessions_service_pb2
 from proofloop.audit.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
+from proofloop.audit.v1.sessions_service_pb2_grpc import add_SessionServiceServicer_to_server
 from proofloop_runtime.database import DEPENDENCY, is_unavailable
 from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.messaging import Consumer
@@ -16,6 +17,9 @@ from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
 from proofloop_audit.log.subjects import Subjects
+from proofloop_audit.sessions.folding import Folding
+from proofloop_audit.sessions.handlers import Book
+from proofloop_audit.sessions.servicer import SessionServicer
 from proofloop_audit.settings import AuditSettings
 
 
@@ -46,12 +50,19 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
         runtime.database, sealer, sequencer, importer, exporter, signer, subjects, runtime.clock, settings.future_skew
     )
     events = EventLog(sealer, sequencer, settings.tenants)
+    sessions = SessionServicer(runtime.database, Book(runtime.ids, settings.future_skew))
+    folding = Folding(runtime.database, settings.tenants)
     return Components(
         servicers=[
-            Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log)
+            Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log),
+            Servicer(
+                sessions_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
+                add_SessionServiceServicer_to_server,
+                sessions,
+            ),
         ],
         consumers=[Consumer(CONSUMER, events.handle), ErasureInbox(runtime.database, runtime.service).consumer()],
-        workers=[sequencer.run, signer.run],
+        workers=[sequencer.run, signer.run, folding.run],
     )
 
 

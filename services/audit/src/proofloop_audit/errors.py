@@ -76,3 +76,30 @@ class LegalHoldReleased(FailedPrecondition):
             violations=[PreconditionViolation("STATE", f"holds/{hold_id}", "released")],
             hold_id=hold_id,
         )
+
+
+class SessionNotFound(NotFound):
+    """The tenant has no session of this id."""
+
+    reason = reasons.ERROR_REASON_SESSION_NOT_FOUND
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__("there is no such session", session_id=session_id)
+
+
+class SessionEnded(FailedPrecondition):
+    """The session takes nothing any more."""
+
+    reason = reasons.ERROR_REASON_SESSION_ENDED
+
+
+class SessionFull(FailedPrecondition):
+    """The session holds as much as one may."""
+
+    reason = reasons.ERROR_REASON_SESSION_FULL
+
+
+class TimeBeforeStart(InvalidArgument):
+    """Something of a session lies before its start."""
+
+    reason = reasons.ERROR_REASON_TIME_BEFORE_START

@@ -72,7 +72,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "ERROR_REASON_TREE_SIZE_OUT_OF_RANGE", "domain": "audit.proofloop", "metadata": {"tree_size": "17", "log_size": "12"}}
     """
     ERROR_REASON_EVENT_TIME_IN_FUTURE: _ErrorReason.ValueType  # 102
-    """INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes."""
+    """INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes; so may a session's start_time
+    or end_time.
+    """
     ERROR_REASON_DETAILS_NOT_JSON: _ErrorReason.ValueType  # 103
     """INVALID_ARGUMENT. details_json is not JSON text (RFC 8259), names a member twice, or is nested deeper than 64."""
     ERROR_REASON_LEGAL_HOLD_ACTIVE: _ErrorReason.ValueType  # 120
@@ -85,6 +87,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. The tenant has no legal hold of this id."""
     ERROR_REASON_LEGAL_HOLD_RELEASED: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION. The legal hold was released before, by another request."""
+    ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 130
+    """NOT_FOUND. The tenant has no session of this id:
+
+        {"reason": "ERROR_REASON_SESSION_NOT_FOUND", "domain": "audit.proofloop", "metadata": {"session_id": "0190a000-0000-7000-8000-000000000001"}}
+    """
+    ERROR_REASON_SESSION_ENDED: _ErrorReason.ValueType  # 131
+    """FAILED_PRECONDITION, with PreconditionFailure (type `STATE`, subject `sessions/<id>`). The session has ended, and
+    takes neither events nor another end:
+
+        {"reason": "ERROR_REASON_SESSION_ENDED", "domain": "audit.proofloop", "metadata": {"state": "succeeded"}}
+    """
+    ERROR_REASON_SESSION_FULL: _ErrorReason.ValueType  # 132
+    """FAILED_PRECONDITION, with PreconditionFailure (type `LIMIT`, subject `sessions/<id>`). The session holds as many
+    events, or as many different figures, as one may:
+
+        {"reason": "ERROR_REASON_SESSION_FULL", "domain": "audit.proofloop", "metadata": {"limit": "10000 events"}}
+    """
+    ERROR_REASON_TIME_BEFORE_START: _ErrorReason.ValueType  # 133
+    """INVALID_ARGUMENT. The time of an event, or the end, lies before the session's start:
+
+        {"reason": "ERROR_REASON_TIME_BEFORE_START", "domain": "audit.proofloop", "metadata": {"field": "end_time", "start_time": "2026-01-02T03:04:05Z"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons that stand in `google.rpc.ErrorInfo.reason` of this service's errors, domain
@@ -141,7 +165,9 @@ ERROR_REASON_TREE_SIZE_OUT_OF_RANGE: ErrorReason.ValueType  # 101
     {"reason": "ERROR_REASON_TREE_SIZE_OUT_OF_RANGE", "domain": "audit.proofloop", "metadata": {"tree_size": "17", "log_size": "12"}}
 """
 ERROR_REASON_EVENT_TIME_IN_FUTURE: ErrorReason.ValueType  # 102
-"""INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes."""
+"""INVALID_ARGUMENT. event_time lies further ahead of the log's clock than ten minutes; so may a session's start_time
+or end_time.
+"""
 ERROR_REASON_DETAILS_NOT_JSON: ErrorReason.ValueType  # 103
 """INVALID_ARGUMENT. details_json is not JSON text (RFC 8259), names a member twice, or is nested deeper than 64."""
 ERROR_REASON_LEGAL_HOLD_ACTIVE: ErrorReason.ValueType  # 120
@@ -154,4 +180,26 @@ ERROR_REASON_LEGAL_HOLD_NOT_FOUND: ErrorReason.ValueType  # 121
 """NOT_FOUND. The tenant has no legal hold of this id."""
 ERROR_REASON_LEGAL_HOLD_RELEASED: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION. The legal hold was released before, by another request."""
+ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 130
+"""NOT_FOUND. The tenant has no session of this id:
+
+    {"reason": "ERROR_REASON_SESSION_NOT_FOUND", "domain": "audit.proofloop", "metadata": {"session_id": "0190a000-0000-7000-8000-000000000001"}}
+"""
+ERROR_REASON_SESSION_ENDED: ErrorReason.ValueType  # 131
+"""FAILED_PRECONDITION, with PreconditionFailure (type `STATE`, subject `sessions/<id>`). The session has ended, and
+takes neither events nor another end:
+
+    {"reason": "ERROR_REASON_SESSION_ENDED", "domain": "audit.proofloop", "metadata": {"state": "succeeded"}}
+"""
+ERROR_REASON_SESSION_FULL: ErrorReason.ValueType  # 132
+"""FAILED_PRECONDITION, with PreconditionFailure (type `LIMIT`, subject `sessions/<id>`). The session holds as many
+events, or as many different figures, as one may:
+
+    {"reason": "ERROR_REASON_SESSION_FULL", "domain": "audit.proofloop", "metadata": {"limit": "10000 events"}}
+"""
+ERROR_REASON_TIME_BEFORE_START: ErrorReason.ValueType  # 133
+"""INVALID_ARGUMENT. The time of an event, or the end, lies before the session's start:
+
+    {"reason": "ERROR_REASON_TIME_BEFORE_START", "domain": "audit.proofloop", "metadata": {"field": "end_time", "start_time": "2026-01-02T03:04:05Z"}}
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -3,8 +3,13 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from proofloop.audit.v1 import sessions_pb2 as _sessions_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -103,3 +108,143 @@ class LegalHoldReleased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LegalHoldReleased: _TypeAlias = LegalHoldReleased  # noqa: Y015
+
+@_typing.final
+class SessionStarted(_message.Message):
+    """SessionStarted (`session.started`): somebody began a run of document work."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STARTED_BY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    INPUT_FILES_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    user_id: _builtins.str
+    """The person whose work it is, or empty."""
+    started_by: _builtins.str
+    """The service or person that started it."""
+    kind: _builtins.str
+    """What kind of work it is."""
+    title: _builtins.str
+    """A name for people, or empty."""
+    message: _builtins.str
+    """What was asked for, or empty."""
+    claim_id: _builtins.str
+    """The claim that the work is for, or empty."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def input_files(self) -> _containers.RepeatedCompositeFieldContainer[_sessions_pb2.SessionFile]:
+        """The files that went in."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        started_by: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        title: _builtins.str = ...,
+        message: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        input_files: _abc.Iterable[_sessions_pb2.SessionFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "input_files", b"input_files", "kind", b"kind", "message", b"message", "session_id", b"session_id", "start_time", b"start_time", "started_by", b"started_by", "title", b"title", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionStarted: _TypeAlias = SessionStarted  # noqa: Y015
+
+@_typing.final
+class SessionEventRecorded(_message.Message):
+    """SessionEventRecorded (`session.event_recorded`): a step of a session was recorded. Its outcome is the event's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    @_builtins.property
+    def event(self) -> _sessions_pb2.SessionEvent:
+        """The step."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        event: _sessions_pb2.SessionEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEventRecorded: _TypeAlias = SessionEventRecorded  # noqa: Y015
+
+@_typing.final
+class SessionEnded(_message.Message):
+    """SessionEnded (`session.ended`): a session ended. Its outcome is the event's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    OUTPUT_FILES_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    state: _sessions_pb2.SessionState.ValueType
+    """How it ended."""
+    error: _builtins.str
+    """What went wrong, or empty."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """From beginning to end."""
+
+    @_builtins.property
+    def output_files(self) -> _containers.RepeatedCompositeFieldContainer[_sessions_pb2.SessionFile]:
+        """The files that came out."""
+
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[_sessions_pb2.Figure]:
+        """What the end reports, beside what the events did."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        state: _sessions_pb2.SessionState.ValueType = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        error: _builtins.str = ...,
+        output_files: _abc.Iterable[_sessions_pb2.SessionFile] | None = ...,
+        figures: _abc.Iterable[_sessions_pb2.Figure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "end_time", b"end_time", "error", b"error", "figures", b"figures", "output_files", b"output_files", "session_id", b"session_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEnded: _TypeAlias = SessionEnded  # noqa: Y015

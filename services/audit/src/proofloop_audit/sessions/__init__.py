@@ -1,0 +1,1 @@
+"""Sessions: runs of document work, their history and their statistics."""

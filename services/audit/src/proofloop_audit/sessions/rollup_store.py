@@ -1,0 +1,95 @@
+"""The tables of the statistics: what was added lately, and the sums of what was added before.
+
+A change only inserts. A worker moves what was inserted into the sums, in one statement, so that a reader's statement
+sees each addition once, in the one table or in the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+
+import sqlalchemy as sa
+from proofloop_runtime.database import UnitOfWork
+
+from proofloop_audit.sessions.rollup import EVERY_KIND, Delta, Measure
+
+_delta = sa.table(
+    "session_delta",
+    *(
+        sa.column(name, kind)
+        for name, kind in (
+            ("tenant", sa.Text()),
+            ("day", sa.Date()),
+            ("kind", sa.Text()),
+            ("measure", sa.Text()),
+            ("key", sa.Text()),
+            ("unit", sa.Text()),
+            ("count", sa.BigInteger()),
+            ("amount", sa.Numeric()),
+        )
+    ),
+)
+
+_FOLD = sa.text("""
+    WITH taken AS (
+        DELETE FROM session_delta d
+        USING (
+            SELECT sequence FROM session_delta WHERE tenant = :tenant LIMIT :limit FOR UPDATE SKIP LOCKED
+        ) AS free
+        WHERE d.tenant = :tenant AND d.sequence = free.sequence
+        RETURNING d.*
+    ), added AS (
+        INSERT INTO session_rollup AS r (tenant, day, kind, measure, key, unit, count, amount)
+        SELECT tenant, day, kind, measure, key, unit, sum(count), sum(amount) FROM taken
+        GROUP BY tenant, day, kind, measure, key, unit
+        ORDER BY tenant, day, kind, measure, key, unit
+        ON CONFLICT (tenant, day, kind, measure, key, unit) DO UPDATE
+            SET count = r.count + excluded.count, amount = r.amount + excluded.amount
+    )
+    SELECT count(*) FROM taken
+""")
+"""In the order of the keys, so that two replicas that fold at once cannot wait for each other."""
+
+_SUMS = sa.text(f"""
+    WITH addition AS NOT MATERIALIZED (
+        SELECT day, kind, measure, key, unit, count, amount FROM session_rollup
+        WHERE tenant = :tenant AND day BETWEEN :first_day AND :last_day
+        UNION ALL
+        SELECT day, kind, measure, key, unit, count, amount FROM session_delta
+        WHERE tenant = :tenant AND day BETWEEN :first_day AND :last_day
+    )
+    SELECT measure, NULL::date AS day, NULL::text AS kind, key, unit, sum(count)::bigint AS count, sum(amount) AS amount
+    FROM addition
+    WHERE measure = '{Measure.DURATION}' AND kind = :kind
+    GROUP BY measure, key, unit
+    UNION ALL
+    SELECT measure, day, kind, key, unit, sum(count)::bigint, sum(amount)
+    FROM addition
+    WHERE measure <> '{Measure.DURATION}' AND (:kind = '{EVERY_KIND}' OR kind = :kind)
+    GROUP BY GROUPING SETS ((measure, day), (measure, kind), (measure, key, unit))
+""")  # noqa: S608 (our own constants)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A figure over the days asked for: of one day, of one kind, or of one key and unit."""
+
+    measure: Measure
+    day: date | None
+    kind: str | None
+    key: str | None
+    unit: str | None
+    count: int
+    amount: Decimal
+
+
+async def add(unit: UnitOfWork, deltas: Sequence[Delta]) -> None:
+    """Add to the statistics."""
+    await unit.execute(sa.insert(_delta), [{"tenant": unit.tenant, **asdict(delta)} for delta in deltas])
+
+
+async def fold(unit: UnitOfWork, *, limit: int) -> int:
+    """Move up to `limit` additions into the sums; return how many. What another replica moves is left to it."""
+    moved: int = (await unit.execute(_FOLD, {"tenant": unit.tenant, "limit": limit})).scalar_one()
+    return moved
