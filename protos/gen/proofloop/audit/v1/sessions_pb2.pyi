@@ -281,3 +281,275 @@ class SessionEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionEvent: _TypeAlias = SessionEvent  # noqa: Y015
+
+@_typing.final
+class SessionFigures(_message.Message):
+    """SessionFigures counts the sessions that began in some span of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    SUCCESS_RATE_FIELD_NUMBER: _builtins.int
+    MEAN_DURATION_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """All of them; the sum of the next three."""
+    succeeded: _builtins.int
+    """Those that ended with success."""
+    failed: _builtins.int
+    """Those that ended with failure."""
+    running: _builtins.int
+    """Those that have not ended."""
+    success_rate: _builtins.str
+    """succeeded / (succeeded + failed), a decimal number with six digits behind the point; empty when none has ended."""
+    @_builtins.property
+    def mean_duration(self) -> _duration_pb2.Duration:
+        """Mean duration of those that ended, in whole microseconds, rounded down; absent when none has."""
+
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        running: _builtins.int = ...,
+        success_rate: _builtins.str = ...,
+        mean_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mean_duration", b"mean_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "mean_duration", b"mean_duration", "running", b"running", "succeeded", b"succeeded", "success_rate", b"success_rate", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionFigures: _TypeAlias = SessionFigures  # noqa: Y015
+
+@_typing.final
+class DurationPercentiles(_message.Message):
+    """DurationPercentiles are durations that so many per cent of the ended sessions do not exceed, by nearest rank. Each
+    is within 1 % of the exact one; durations below a millisecond count as one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    P99_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def p50(self) -> _duration_pb2.Duration:
+        """The median."""
+
+    @_builtins.property
+    def p90(self) -> _duration_pb2.Duration:
+        """90 %."""
+
+    @_builtins.property
+    def p95(self) -> _duration_pb2.Duration:
+        """95 %."""
+
+    @_builtins.property
+    def p99(self) -> _duration_pb2.Duration:
+        """99 %."""
+
+    def __init__(
+        self,
+        *,
+        p50: _duration_pb2.Duration | None = ...,
+        p90: _duration_pb2.Duration | None = ...,
+        p95: _duration_pb2.Duration | None = ...,
+        p99: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p90", b"p90", "p95", b"p95", "p99", b"p99"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p90", b"p90", "p95", b"p95", "p99", b"p99"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurationPercentiles: _TypeAlias = DurationPercentiles  # noqa: Y015
+
+@_typing.final
+class KindFigures(_message.Message):
+    """KindFigures are those of the sessions of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """The kind."""
+    @_builtins.property
+    def sessions(self) -> Global___SessionFigures:
+        """Its sessions."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        sessions: Global___SessionFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KindFigures: _TypeAlias = KindFigures  # noqa: Y015
+
+@_typing.final
+class EventFigures(_message.Message):
+    """EventFigures are those of the events of one type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """The type."""
+    total: _builtins.int
+    """All events of this type."""
+    failed: _builtins.int
+    """Those of them whose outcome was not success."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        total: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed", b"failed", "total", b"total", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventFigures: _TypeAlias = EventFigures  # noqa: Y015
+
+@_typing.final
+class FigureSum(_message.Message):
+    """FigureSum is what figures of one name and unit come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUM_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was counted or measured."""
+    sum: _builtins.str
+    """The exact sum, a decimal number."""
+    unit: _builtins.str
+    """Its unit, or empty."""
+    count: _builtins.int
+    """How often it was reported."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sum: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "name", b"name", "sum", b"sum", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FigureSum: _TypeAlias = FigureSum  # noqa: Y015
+
+@_typing.final
+class DayFigures(_message.Message):
+    """DayFigures are those of the sessions that began on one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """The day in UTC, such as `2026-01-02`."""
+    @_builtins.property
+    def sessions(self) -> Global___SessionFigures:
+        """Its sessions."""
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        sessions: Global___SessionFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DayFigures: _TypeAlias = DayFigures  # noqa: Y015
+
+@_typing.final
+class SessionStatistics(_message.Message):
+    """SessionStatistics are figures over whole days. Whatever a session adds, its events and its end included, counts for
+    the day on which it began.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    DURATIONS_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    first_date: _builtins.str
+    """The first day, `2026-01-02`, from midnight UTC."""
+    last_date: _builtins.str
+    """The last day, which is today in UTC, as far as it has come."""
+    @_builtins.property
+    def sessions(self) -> Global___SessionFigures:
+        """The sessions that began on these days."""
+
+    @_builtins.property
+    def durations(self) -> Global___DurationPercentiles:
+        """How long those of them took that ended; absent when none has."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindFigures]:
+        """By kind, the most frequent first; the 100 most frequent."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventFigures]:
+        """By type of event, the most frequent first; the 100 most frequent."""
+
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___FigureSum]:
+        """What they reported, by name and unit; the 100 most frequent."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DayFigures]:
+        """Day by day, the oldest first, days without sessions included."""
+
+    def __init__(
+        self,
+        *,
+        first_date: _builtins.str = ...,
+        last_date: _builtins.str = ...,
+        sessions: Global___SessionFigures | None = ...,
+        durations: Global___DurationPercentiles | None = ...,
+        kinds: _abc.Iterable[Global___KindFigures] | None = ...,
+        events: _abc.Iterable[Global___EventFigures] | None = ...,
+        figures: _abc.Iterable[Global___FigureSum] | None = ...,
+        days: _abc.Iterable[Global___DayFigures] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["durations", b"durations", "sessions", b"sessions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "durations", b"durations", "events", b"events", "figures", b"figures", "first_date", b"first_date", "kinds", b"kinds", "last_date", b"last_date", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionStatistics: _TypeAlias = SessionStatistics  # noqa: Y015

@@ -69,6 +69,11 @@ class SessionServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.GetStatistics = channel.unary_unary(
+                '/proofloop.audit.v1.SessionService/GetStatistics',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -139,6 +144,15 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatistics(self, request, context):
+        """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
+        Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
+        answer costs the same whatever the number of sessions. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +180,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ListSessions,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'GetStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatistics,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -313,6 +332,33 @@ class SessionService:
             '/proofloop.audit.v1.SessionService/ListSessions',
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proofloop.audit.v1.SessionService/GetStatistics',
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,11 @@ class SessionServiceStub:
     stable: a session keeps its place. A page may hold fewer sessions than were asked for, for it holds about a
     megabyte at most; only an empty next_page_token says that it is the last. Reads only.
     """
+    GetStatistics: _grpc.UnaryUnaryMultiCallable[_sessions_service_pb2.GetStatisticsRequest, _sessions_service_pb2.GetStatisticsResponse]
+    """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
+    Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
+    answer costs the same whatever the number of sessions. Reads only.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -128,6 +133,11 @@ class SessionServiceAsyncStub(SessionServiceStub):
     does not see all lists their own; naming another user is PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). Pages are
     stable: a session keeps its place. A page may hold fewer sessions than were asked for, for it holds about a
     megabyte at most; only an empty next_page_token says that it is the last. Reads only.
+    """
+    GetStatistics: _aio.UnaryUnaryMultiCallable[_sessions_service_pb2.GetStatisticsRequest, _sessions_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
+    """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
+    Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
+    answer costs the same whatever the number of sessions. Reads only.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +216,17 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         does not see all lists their own; naming another user is PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). Pages are
         stable: a session keeps its place. A page may hold fewer sessions than were asked for, for it holds about a
         megabyte at most; only an empty next_page_token says that it is the last. Reads only.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatistics(
+        self,
+        request: _sessions_service_pb2.GetStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_service_pb2.GetStatisticsResponse, _abc.Awaitable[_sessions_service_pb2.GetStatisticsResponse]]:
+        """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
+        Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
+        answer costs the same whatever the number of sessions. Reads only.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

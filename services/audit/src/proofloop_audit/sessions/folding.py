@@ -11,7 +11,7 @@ from proofloop_runtime.errors import TRANSIENT
 from proofloop_audit.sessions import rollup_store
 
 _BATCH = 5_000
-_EVERY = timedelta(seconds=2)
+_EVERY = timedelta(seconds=1)
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Folding:
         self._tenants = tuple(tenants)
 
     async def run(self) -> None:
-        """Fold every two seconds, for ever."""
+        """Fold once a second, for ever."""
         while True:
             try:
                 for tenant in self._tenants:

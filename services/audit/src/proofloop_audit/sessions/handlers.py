@@ -14,6 +14,7 @@ from proofloop_audit.errors import SessionNotFound
 from proofloop_audit.sessions import domain, events, rollup_store, store
 from proofloop_audit.sessions.domain import Act, Ending, EventDraft, Session, SessionDraft, SessionEvent, SessionFilter
 from proofloop_audit.sessions.rollup import of_end, of_event, of_start
+from proofloop_audit.sessions.statistics import Statistics, Window, of_sums
 
 SEE_ALL = (ROLE_REVIEWER, ROLE_COMPLIANCE, ROLE_AUDITOR, ROLE_SERVICE)
 """Roles that see every session of their tenant."""
@@ -125,6 +126,12 @@ def visible(wanted: SessionFilter, caller: Caller) -> SessionFilter:
     if wanted.user_id not in (None, caller.id):
         raise NotOwner("you may list the sessions that are yours")
     return replace(wanted, user_id=caller.id)
+
+
+async def statistics(unit: UnitOfWork, *, days: int, kind: str | None) -> Statistics:
+    """Return the figures of so many full days, and of today; of one kind, or of all."""
+    window = Window.ending(unit.clock.now(), days)
+    return of_sums(window, await rollup_store.sums(unit, window, kind))
 
 
 async def _locked(unit: UnitOfWork, session_id: str, caller: Caller) -> Session:

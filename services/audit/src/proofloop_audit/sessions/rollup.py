@@ -52,6 +52,19 @@ class Delta:
     amount: Decimal = Decimal(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What was added up over some days: on one day, for one kind, or, where both are None, under one key and unit."""
+
+    measure: Measure
+    day: date | None
+    kind: str | None
+    key: str
+    unit: str
+    count: int
+    amount: Decimal
+
+
 def of_start(session: Session) -> list[Delta]:
     """Return what a session's start adds."""
     return [Delta(_day(session), session.kind, Measure.STARTED)]

@@ -5,14 +5,13 @@ sees each addition once, in the one table or in the other.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
-from decimal import Decimal
+from dataclasses import asdict
 
 import sqlalchemy as sa
 from proofloop_runtime.database import UnitOfWork
 
-from proofloop_audit.sessions.rollup import EVERY_KIND, Delta, Measure
+from proofloop_audit.sessions.rollup import EVERY_KIND, Delta, Measure, Sum
+from proofloop_audit.sessions.statistics import Window
 
 _delta = sa.table(
     "session_delta",
@@ -42,16 +41,16 @@ _FOLD = sa.text("""
     ), added AS (
         INSERT INTO session_rollup AS r (tenant, day, kind, measure, key, unit, count, amount)
         SELECT tenant, day, kind, measure, key, unit, sum(count), sum(amount) FROM taken
-        GROUP BY tenant, day, kind, measure, key, unit
-        ORDER BY tenant, day, kind, measure, key, unit
-        ON CONFLICT (tenant, day, kind, measure, key, unit) DO UPDATE
+        GROUP BY tenant, measure, kind, day, key, unit
+        ORDER BY tenant, measure, kind, day, key, unit
+        ON CONFLICT (tenant, measure, kind, day, key, unit) DO UPDATE
             SET count = r.count + excluded.count, amount = r.amount + excluded.amount
     )
     SELECT count(*) FROM taken
 """)
 """In the order of the keys, so that two replicas that fold at once cannot wait for each other."""
 
-_SUMS = sa.text(f"""
+_SUMS = sa.text("""
     WITH addition AS NOT MATERIALIZED (
         SELECT day, kind, measure, key, unit, count, amount FROM session_rollup
         WHERE tenant = :tenant AND day BETWEEN :first_day AND :last_day
@@ -61,27 +60,17 @@ _SUMS = sa.text(f"""
     )
     SELECT measure, NULL::date AS day, NULL::text AS kind, key, unit, sum(count)::bigint AS count, sum(amount) AS amount
     FROM addition
-    WHERE measure = '{Measure.DURATION}' AND kind = :kind
+    WHERE measure = :histogram AND kind = :kind
     GROUP BY measure, key, unit
     UNION ALL
     SELECT measure, day, kind, key, unit, sum(count)::bigint, sum(amount)
     FROM addition
-    WHERE measure <> '{Measure.DURATION}' AND (:kind = '{EVERY_KIND}' OR kind = :kind)
+    WHERE measure = ANY (:others) AND (:kind = '' OR kind = :kind)
     GROUP BY GROUPING SETS ((measure, day), (measure, kind), (measure, key, unit))
-""")  # noqa: S608 (our own constants)
+""")
+"""In the order of the primary key a histogram over all kinds lies together, apart from those of single kinds."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """A figure over the days asked for: of one day, of one kind, or of one key and unit."""
-
-    measure: Measure
-    day: date | None
-    kind: str | None
-    key: str | None
-    unit: str | None
-    count: int
-    amount: Decimal
+_OTHERS = [measure for measure in Measure if measure is not Measure.DURATION]
 
 
 async def add(unit: UnitOfWork, deltas: Sequence[Delta]) -> None:
@@ -93,3 +82,28 @@ async def fold(unit: UnitOfWork, *, limit: int) -> int:
     """Move up to `limit` additions into the sums; return how many. What another replica moves is left to it."""
     moved: int = (await unit.execute(_FOLD, {"tenant": unit.tenant, "limit": limit})).scalar_one()
     return moved
+
+
+async def sums(unit: UnitOfWork, window: Window, kind: str | None) -> list[Sum]:
+    """Return the sums of a window: by day, by kind, and by key; of one kind, or of all."""
+    wanted = {
+        "tenant": unit.tenant,
+        "first_day": window.first_day,
+        "last_day": window.last_day,
+        "kind": kind or EVERY_KIND,
+        "histogram": Measure.DURATION,
+        "others": _OTHERS,
+    }
+    rows = (await unit.execute(_SUMS, wanted)).mappings()
+    return [
+        Sum(
+            measure=Measure(row["measure"]),
+            day=row["day"],
+            kind=row["kind"],
+            key=row["key"] or "",
+            unit=row["unit"] or "",
+            count=row["count"],
+            amount=row["amount"],
+        )
+        for row in rows
+    ]

@@ -8,8 +8,9 @@ from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.grpc_types import ServicerContext
 
 from proofloop_audit.log.domain import check_details
-from proofloop_audit.sessions import conversion, handlers, store
+from proofloop_audit.sessions import conversion, figures, handlers, store
 from proofloop_audit.sessions.handlers import Book
+from proofloop_audit.sessions.statistics import DEFAULT_DAYS
 
 _PAGE_BYTES = 1024 * 1024
 """Size past which a page of sessions takes no more: gRPC clients refuse messages over 4 MiB."""
@@ -104,3 +105,11 @@ class SessionServicer(SessionServiceServicer):
         if len(sessions) > len(response.sessions):
             response.next_page_token = paging.encode(request, [response.sessions[-1].session_id])
         return response
+
+    async def GetStatistics(
+        self, request: contract.GetStatisticsRequest, context: ServicerContext
+    ) -> contract.GetStatisticsResponse:
+        """See the contract."""
+        async with self._database.transaction() as unit:
+            statistics = await handlers.statistics(unit, days=request.days or DEFAULT_DAYS, kind=request.kind or None)
+        return contract.GetStatisticsResponse(statistics=figures.from_statistics(statistics))

@@ -86,7 +86,7 @@ def upgrade() -> None:
             unit text NOT NULL,
             count bigint NOT NULL,
             amount numeric NOT NULL,
-            PRIMARY KEY (tenant, day, kind, measure, key, unit)
+            PRIMARY KEY (tenant, measure, kind, day, key, unit)
         )
     """)
     migrations.protect("session", privileges="SELECT, INSERT, UPDATE")
