@@ -74,6 +74,11 @@ class SessionServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
+        self.ExportHistory = channel.unary_stream(
+                '/proofloop.audit.v1.SessionService/ExportHistory',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -153,6 +158,17 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportHistory(self, request, context):
+        """Streams the sessions that match every filter given, newest first, as JSON Lines in UTF-8: one object per line,
+        `session` and `events` with all of its events, each in the proto3 JSON form of its message. Lines may be of any
+        length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
+        to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
+        PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +201,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.GetStatistics,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.SerializeToString,
+            ),
+            'ExportHistory': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportHistory,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +380,33 @@ class SessionService:
             '/proofloop.audit.v1.SessionService/GetStatistics',
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proofloop.audit.v1.SessionService/ExportHistory',
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,13 @@ class SessionServiceStub:
     Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
     answer costs the same whatever the number of sessions. Reads only.
     """
+    ExportHistory: _grpc.UnaryStreamMultiCallable[_sessions_service_pb2.ExportHistoryRequest, _sessions_service_pb2.ExportHistoryResponse]
+    """Streams the sessions that match every filter given, newest first, as JSON Lines in UTF-8: one object per line,
+    `session` and `events` with all of its events, each in the proto3 JSON form of its message. Lines may be of any
+    length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
+    to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
+    PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -138,6 +145,13 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
     Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
     answer costs the same whatever the number of sessions. Reads only.
+    """
+    ExportHistory: _aio.UnaryStreamMultiCallable[_sessions_service_pb2.ExportHistoryRequest, _sessions_service_pb2.ExportHistoryResponse]  # type: ignore[assignment]
+    """Streams the sessions that match every filter given, newest first, as JSON Lines in UTF-8: one object per line,
+    `session` and `events` with all of its events, each in the proto3 JSON form of its message. Lines may be of any
+    length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
+    to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
+    PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -227,6 +241,19 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Counts and adds up the sessions that began in the last days: N full days in UTC, and today as far as it has come.
         Every change that was answered before the call is in. The figures are kept as sums by day and kind, so that the
         answer costs the same whatever the number of sessions. Reads only.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportHistory(
+        self,
+        request: _sessions_service_pb2.ExportHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sessions_service_pb2.ExportHistoryResponse], _abc.AsyncIterator[_sessions_service_pb2.ExportHistoryResponse]]:
+        """Streams the sessions that match every filter given, newest first, as JSON Lines in UTF-8: one object per line,
+        `session` and `events` with all of its events, each in the proto3 JSON form of its message. Lines may be of any
+        length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
+        to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
+        PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -69,8 +69,8 @@ def to_ending(request: contract.EndSessionRequest) -> Ending:
     )
 
 
-def to_filter(request: contract.ListSessionsRequest) -> SessionFilter:
-    """Return what a caller wants listed."""
+def to_filter(request: contract.ListSessionsRequest | contract.ExportHistoryRequest) -> SessionFilter:
+    """Return which sessions a caller wants."""
     return SessionFilter(
         user_id=request.user_id or None,
         kind=request.kind or None,

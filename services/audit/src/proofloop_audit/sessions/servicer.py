@@ -1,5 +1,8 @@
 """SessionService: the edge between the contract and sessions."""
 
+from collections.abc import AsyncIterator
+
+from google.api.httpbody_pb2 import HttpBody
 from proofloop.audit.v1 import sessions_service_pb2 as contract
 from proofloop.audit.v1.sessions_service_pb2_grpc import SessionServiceServicer
 from proofloop_runtime import paging
@@ -8,7 +11,7 @@ from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.grpc_types import ServicerContext
 
 from proofloop_audit.log.domain import check_details
-from proofloop_audit.sessions import conversion, figures, handlers, store
+from proofloop_audit.sessions import conversion, export, figures, handlers, store
 from proofloop_audit.sessions.handlers import Book
 from proofloop_audit.sessions.statistics import DEFAULT_DAYS
 
@@ -113,3 +116,12 @@ class SessionServicer(SessionServiceServicer):
         async with self._database.transaction() as unit:
             statistics = await handlers.statistics(unit, days=request.days or DEFAULT_DAYS, kind=request.kind or None)
         return contract.GetStatisticsResponse(statistics=figures.from_statistics(statistics))
+
+    async def ExportHistory(
+        self, request: contract.ExportHistoryRequest, context: ServicerContext
+    ) -> AsyncIterator[contract.ExportHistoryResponse]:
+        """See the contract."""
+        wanted = handlers.visible(conversion.to_filter(request), current().caller)
+        await context.send_initial_metadata((("content-disposition", 'attachment; filename="sessions.jsonl"'),))
+        async for piece in export.pieces(self._database, wanted):
+            yield contract.ExportHistoryResponse(body=HttpBody(content_type=export.MEDIA_TYPE, data=piece))

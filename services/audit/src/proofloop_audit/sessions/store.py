@@ -169,6 +169,24 @@ async def events(unit: UnitOfWork, session_id: str, *, after: int, limit: int) -
     return [_from_event_row(row) for row in rows.mappings()]
 
 
+async def first_events(unit: UnitOfWork, sessions: Sequence[Session], *, each: int) -> dict[str, list[SessionEvent]]:
+    """Return up to `each` of the first events of every session, by the session's id."""
+    event = _event.c
+    rows = await unit.execute(
+        sa.select(_event)
+        .where(
+            event.tenant == unit.tenant,
+            event.session_id.in_([session.session_id for session in sessions]),
+            event.sequence <= each,
+        )
+        .order_by(event.session_id, event.sequence)
+    )
+    found: dict[str, list[SessionEvent]] = {session.session_id: [] for session in sessions}
+    for row in rows.mappings():
+        found[row["session_id"]].append(_from_event_row(row))
+    return found
+
+
 async def _save(unit: UnitOfWork, session: Session) -> None:
     await unit.execute(
         sa.update(_session)
