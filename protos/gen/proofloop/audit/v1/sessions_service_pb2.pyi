@@ -10,6 +10,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from proofloop.audit.v1 import log_pb2 as _log_pb2
 from proofloop.audit.v1 import sessions_pb2 as _sessions_pb2
 import builtins as _builtins
@@ -22,6 +23,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReportFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPORT_FORMAT_UNSPECIFIED: _ReportFormat.ValueType  # 0
+    """As REPORT_FORMAT_PDF."""
+    REPORT_FORMAT_PDF: _ReportFormat.ValueType  # 1
+    """`pdf`, application/pdf, for people: by day up to 31 full days, by month beyond."""
+    REPORT_FORMAT_XLSX: _ReportFormat.ValueType  # 2
+    """`xlsx`, application/vnd.openxmlformats-officedocument.spreadsheetml.sheet: every day. No cell is a formula."""
+    REPORT_FORMAT_JSON: _ReportFormat.ValueType  # 3
+    """`json`, application/json: tenant, create_time, kind and the statistics in the proto3 JSON form of
+    SessionStatistics.
+    """
+
+class ReportFormat(_ReportFormat, metaclass=_ReportFormatEnumTypeWrapper):
+    """The file format of a report."""
+
+REPORT_FORMAT_UNSPECIFIED: ReportFormat.ValueType  # 0
+"""As REPORT_FORMAT_PDF."""
+REPORT_FORMAT_PDF: ReportFormat.ValueType  # 1
+"""`pdf`, application/pdf, for people: by day up to 31 full days, by month beyond."""
+REPORT_FORMAT_XLSX: ReportFormat.ValueType  # 2
+"""`xlsx`, application/vnd.openxmlformats-officedocument.spreadsheetml.sheet: every day. No cell is a formula."""
+REPORT_FORMAT_JSON: ReportFormat.ValueType  # 3
+"""`json`, application/json: tenant, create_time, kind and the statistics in the proto3 JSON form of
+SessionStatistics.
+"""
+Global___ReportFormat: _TypeAlias = ReportFormat  # noqa: Y015
 
 @_typing.final
 class StartSessionRequest(_message.Message):
@@ -554,3 +587,57 @@ class ExportHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportHistoryResponse: _TypeAlias = ExportHistoryResponse  # noqa: Y015
+
+@_typing.final
+class GenerateReportRequest(_message.Message):
+    """Request of GenerateReport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Number of full days before today, 1–366. Default: 30."""
+    kind: _builtins.str
+    """Only sessions of this kind. Default: all."""
+    format: Global___ReportFormat.ValueType
+    """Default: PDF."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        format: Global___ReportFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "format", b"format", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerateReportRequest: _TypeAlias = GenerateReportRequest  # noqa: Y015
+
+@_typing.final
+class GenerateReportResponse(_message.Message):
+    """Response of GenerateReport: one piece."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The next bytes of the file."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerateReportResponse: _TypeAlias = GenerateReportResponse  # noqa: Y015

@@ -79,6 +79,11 @@ class SessionServiceStub:
                 request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.SerializeToString,
                 response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.FromString,
                 _registered_method=True)
+        self.GenerateReport = channel.unary_stream(
+                '/proofloop.audit.v1.SessionService/GenerateReport',
+                request_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportRequest.SerializeToString,
+                response_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -169,6 +174,15 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateReport(self, request, context):
+        """Renders the figures of GetStatistics as a report, and streams it in pieces of at most 64 KiB. The header
+        `content-disposition` carries its file name (RFC 6266), the pieces its media type. As PDF it is PDF/A-3b (ISO
+        19005-3) with the JSON form attached; the PDF and the JSON of one moment are the same bytes. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -206,6 +220,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ExportHistory,
                     request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.FromString,
                     response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.SerializeToString,
+            ),
+            'GenerateReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.GenerateReport,
+                    request_deserializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportRequest.FromString,
+                    response_serializer=proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -407,6 +426,33 @@ class SessionService:
             '/proofloop.audit.v1.SessionService/ExportHistory',
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryRequest.SerializeToString,
             proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.ExportHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proofloop.audit.v1.SessionService/GenerateReport',
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportRequest.SerializeToString,
+            proofloop_dot_audit_dot_v1_dot_sessions__service__pb2.GenerateReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

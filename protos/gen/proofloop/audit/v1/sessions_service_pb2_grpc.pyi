@@ -90,6 +90,11 @@ class SessionServiceStub:
     to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
     PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
     """
+    GenerateReport: _grpc.UnaryStreamMultiCallable[_sessions_service_pb2.GenerateReportRequest, _sessions_service_pb2.GenerateReportResponse]
+    """Renders the figures of GetStatistics as a report, and streams it in pieces of at most 64 KiB. The header
+    `content-disposition` carries its file name (RFC 6266), the pieces its media type. As PDF it is PDF/A-3b (ISO
+    19005-3) with the JSON form attached; the PDF and the JSON of one moment are the same bytes. Reads only.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -152,6 +157,11 @@ class SessionServiceAsyncStub(SessionServiceStub):
     length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
     to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
     PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
+    """
+    GenerateReport: _aio.UnaryStreamMultiCallable[_sessions_service_pb2.GenerateReportRequest, _sessions_service_pb2.GenerateReportResponse]  # type: ignore[assignment]
+    """Renders the figures of GetStatistics as a report, and streams it in pieces of at most 64 KiB. The header
+    `content-disposition` carries its file name (RFC 6266), the pieces its media type. As PDF it is PDF/A-3b (ISO
+    19005-3) with the JSON form attached; the PDF and the JSON of one moment are the same bytes. Reads only.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -254,6 +264,17 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         length; the pieces have some 64 KiB and do not end where lines do. Each session is as it stood when the stream came
         to it; sessions that start meanwhile are left out. Who does not see all exports their own; naming another user is
         PERMISSION_DENIED (ERROR_REASON_NOT_OWNER). A stream that ends with OK is whole. Reads only.
+        """
+
+    @_abc_1.abstractmethod
+    def GenerateReport(
+        self,
+        request: _sessions_service_pb2.GenerateReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sessions_service_pb2.GenerateReportResponse], _abc.AsyncIterator[_sessions_service_pb2.GenerateReportResponse]]:
+        """Renders the figures of GetStatistics as a report, and streams it in pieces of at most 64 KiB. The header
+        `content-disposition` carries its file name (RFC 6266), the pieces its media type. As PDF it is PDF/A-3b (ISO
+        19005-3) with the JSON form attached; the PDF and the JSON of one moment are the same bytes. Reads only.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,5 +1,6 @@
 """SessionService: the edge between the contract and sessions."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from google.api.httpbody_pb2 import HttpBody
@@ -13,10 +14,20 @@ from proofloop_runtime.grpc_types import ServicerContext
 from proofloop_audit.log.domain import check_details
 from proofloop_audit.sessions import conversion, export, figures, handlers, store
 from proofloop_audit.sessions.handlers import Book
+from proofloop_audit.sessions.report import MEDIA_TYPES, Format, Report, render
 from proofloop_audit.sessions.statistics import DEFAULT_DAYS
 
 _PAGE_BYTES = 1024 * 1024
 """Size past which a page of sessions takes no more: gRPC clients refuse messages over 4 MiB."""
+
+_PIECE = 64 * 1024
+
+_FORMATS = {
+    contract.REPORT_FORMAT_UNSPECIFIED: Format.PDF,
+    contract.REPORT_FORMAT_PDF: Format.PDF,
+    contract.REPORT_FORMAT_XLSX: Format.XLSX,
+    contract.REPORT_FORMAT_JSON: Format.JSON,
+}
 
 
 class SessionServicer(SessionServiceServicer):
@@ -125,3 +136,19 @@ class SessionServicer(SessionServiceServicer):
         await context.send_initial_metadata((("content-disposition", 'attachment; filename="sessions.jsonl"'),))
         async for piece in export.pieces(self._database, wanted):
             yield contract.ExportHistoryResponse(body=HttpBody(content_type=export.MEDIA_TYPE, data=piece))
+
+    async def GenerateReport(
+        self, request: contract.GenerateReportRequest, context: ServicerContext
+    ) -> AsyncIterator[contract.GenerateReportResponse]:
+        """See the contract."""
+        kind = request.kind or None
+        async with self._database.transaction() as unit:
+            statistics = await handlers.statistics(unit, days=request.days or DEFAULT_DAYS, kind=kind)
+            report = Report(unit.tenant, unit.clock.now(), kind, statistics)
+        format_ = _FORMATS[request.format]
+        content = await asyncio.to_thread(render, report, format_)
+        name = report.file_name(format_)
+        await context.send_initial_metadata((("content-disposition", f'attachment; filename="{name}"'),))
+        for begin in range(0, len(content), _PIECE):
+            body = HttpBody(content_type=MEDIA_TYPES[format_], data=content[begin : begin + _PIECE])
+            yield contract.GenerateReportResponse(body=body)

@@ -70,6 +70,15 @@ class Count:
         """Mean duration of the ended, to the microsecond below; None where none ended."""
         return MICROSECOND * (self.microseconds // self.ended) if self.ended else None
 
+    def __add__(self, other: "Count") -> "Count":
+        """Return the sessions of both spans."""
+        return Count(
+            self.total + other.total,
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+            self.microseconds + other.microseconds,
+        )
+
     def plus(self, found: Sum) -> "Count":
         """Return the count with another sum in it."""
         match found.measure:
