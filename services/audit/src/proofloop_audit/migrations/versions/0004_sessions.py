@@ -36,7 +36,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX session_by_user ON session (tenant, user_id, session_id) WHERE user_id IS NOT NULL")
     op.execute("CREATE INDEX session_by_kind ON session (tenant, kind, session_id)")
     op.execute("CREATE INDEX session_by_claim ON session (tenant, claim_id, session_id) WHERE claim_id IS NOT NULL")
-    op.execute("CREATE INDEX session_by_running ON session (tenant, session_id) WHERE state = 'running'")
+    op.execute("CREATE INDEX session_by_state ON session (tenant, state, session_id)")
     op.execute("CREATE INDEX session_by_start_time ON session (tenant, start_time)")
     op.execute("""
         CREATE TABLE session_event (
