@@ -56,11 +56,12 @@ async def test_sessions_are_found_by_whatever_is_known_of_them(start, end, liste
 
 
 async def test_a_page_of_large_sessions_ends_before_it_is_too_large(start, sessions) -> None:
-    files = [sessions_pb2.SessionFile(name="n" * 255, sha256=hashlib.sha256(b"").hexdigest())] * 50
-    started = [(await start(message="m" * 2000, title="t" * 200, input_files=files)).session_id for _ in range(60)]
+    large = sessions_pb2.SessionFile(name="n" * 255, sha256="a" * 64, md5="b" * 32, media_type="m/" + "m" * 125)
+    files = [large] * 50
+    started = [(await start(message="m" * 2000, title="t" * 200, input_files=files)).session_id for _ in range(42)]
     request = contract.ListSessionsRequest()
     page = await sessions.ListSessions(request)
-    assert 0 < len(page.sessions) < 60
+    assert 0 < len(page.sessions) < 42
     assert page.ByteSize() < 1_100_000
     rest = await sessions.ListSessions(contract.ListSessionsRequest(page_token=page.next_page_token))
     assert [session.session_id for session in (*page.sessions, *rest.sessions)] == started[::-1]
