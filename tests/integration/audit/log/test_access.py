@@ -18,6 +18,8 @@ async def test_nobody_but_a_service_appends(as_person, new_request, refused) -> 
             await log.AppendEntry(new_request())
         with refused("PERMISSION_DENIED", "ROLE_MISSING"):
             await log.AppendEntries(contract.AppendEntriesRequest(entries=[new_request()]))
+        with refused("PERMISSION_DENIED", "ROLE_MISSING"):
+            await anext(aiter(log.ImportEntries(iter([contract.ImportEntriesRequest(entries=[new_request()])]))))
 
 
 async def test_auditors_compliance_and_reviewers_read_and_prove(as_person, append) -> None:

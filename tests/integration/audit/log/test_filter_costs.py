@@ -118,7 +118,7 @@ def assert_cheap(application):
     return check
 
 
-async def test_no_filter_reads_more_than_its_page(assert_cheap) -> None:
+async def test_no_filter_reads_more_than_its_page_and_no_time_more_than_its_path(application, assert_cheap) -> None:
     for wanted, pseudonyms in FILTERS.values():
         for span in (Span(), MIDDLE):
             for newest_first in (False, True):
@@ -126,14 +126,11 @@ async def test_no_filter_reads_more_than_its_page(assert_cheap) -> None:
                 # The page behind some entry.
                 rest = span.after(10_000, newest_first=newest_first)
                 await assert_cheap(wanted, pseudonyms, rest, newest_first=newest_first)
-
-
-async def test_a_time_is_found_with_one_look_for_each_bit_of_the_size(application) -> None:
     compiled = search.FIRST_INDEX.compile(dialect=dialect())
     for offset, expected in ((-1, 0), (0, 0), (0.5, 1), (13_000, 13_000), (SIZE - 1, SIZE - 1), (SIZE, SIZE)):
         values = {"tenant": "acme", "time": FIRST + timedelta(seconds=offset)}
         assert await application.fetchval(compiled.string, *(values[name] for name in compiled.positiontup)) == expected
         plan = await explain(application, search.FIRST_INDEX.bindparams(**values))
         assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
-        # One more finds how long the log is.
+        # One look for each bit of the log's size, and one more to learn the size.
         assert rows_read(plan) <= SIZE.bit_length() + 1

@@ -210,12 +210,6 @@ async def test_an_import_ends_when_the_replica_drains(replica, many, refused, as
     assert answer.entry_count == len(await assert_whole()) == 10
 
 
-async def test_only_services_import(as_person, many, refused) -> None:
-    async with as_person("ann", "auditor", "operator") as log:
-        with refused("PERMISSION_DENIED", "ROLE_MISSING"):
-            await answers(log.ImportEntries(groups_of(many(1), 1)))
-
-
 async def test_a_group_too_large_for_a_message_is_refused_by_grpc(log, many) -> None:
     requests = many(100)
     for request in requests:
