@@ -8,9 +8,17 @@ import httpx
 import pytest
 import pytest_asyncio
 from proofloop_local.servers.seaweedfs import SeaweedServer
-from proofloop_runtime.breaker import OPEN, Breakers
+from proofloop_runtime.breaker import CLOSED, OPEN, Breakers
 from proofloop_runtime.errors import DependencyUnavailable
-from proofloop_runtime.objects import DEPENDENCY, PIECE_BYTES, ObjectNotFound, S3Objects, S3Settings
+from proofloop_runtime.object_settings import S3Settings
+from proofloop_runtime.objects import (
+    DEPENDENCY,
+    PIECE_BYTES,
+    SMALL_BYTES,
+    ObjectAccessDenied,
+    ObjectNotFound,
+    S3Objects,
+)
 from proofloop_runtime.ports import SystemClock
 
 MINUTE = timedelta(minutes=1)
@@ -31,6 +39,10 @@ def objects(server: SeaweedServer) -> S3Objects:
 
 async def content(objects: S3Objects, key: str) -> list[bytes]:
     return [piece async for piece in await objects.get(key)]
+
+
+async def put_if(objects: S3Objects, key: str, stored: bytes, replacing: str | None = None) -> bool:
+    return await objects.put_if(key, stored, replacing=replacing, media_type="text/plain", cache_control="no-cache")
 
 
 async def put(objects: S3Objects, key: str, stored: bytes | Path) -> None:
@@ -65,6 +77,48 @@ async def test_what_is_not_there_is_not_found_before_the_first_piece(objects) ->
         await objects.get("nothing")
 
 
+async def test_a_small_object_is_written_once_under_a_free_key(objects, spans) -> None:
+    assert await objects.read("small") is None
+    assert await put_if(objects, "small", b"first")
+    assert not await put_if(objects, "small", b"other")
+    assert (await objects.read("small")).content == b"first"
+    assert len(spans.named("objects.get")) == len(spans.named("objects.put")) == 2
+
+
+async def test_a_small_object_is_replaced_only_by_who_saw_what_is_there(objects) -> None:
+    assert await put_if(objects, "state", b"one")
+    seen = (await objects.read("state")).version
+    assert await put_if(objects, "state", b"two", replacing=seen)
+    assert not await put_if(objects, "state", b"three", replacing=seen)
+    assert not await put_if(objects, "another", b"three", replacing=seen)
+    assert (await objects.read("state")).content == b"two"
+
+
+async def test_a_small_object_is_told_to_readers_as_what_it_is(objects) -> None:
+    await put_if(objects, "typed", b"hello")
+    async with httpx.AsyncClient() as browser:
+        headers = (await browser.get(await objects.signed_url("typed", MINUTE))).headers
+    assert (headers["content-type"], headers["cache-control"]) == ("text/plain", "no-cache")
+
+
+async def test_a_long_object_is_not_read_whole(objects, tmp_path: Path) -> None:
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(SMALL_BYTES + 1)
+    await put(objects, "long", tmp_path / "long")
+    with pytest.raises(ValueError, match=f"{SMALL_BYTES + 1} bytes"):
+        await objects.read("long")
+
+
+async def test_a_folder_lists_its_keys_and_forgets_what_is_deleted(objects) -> None:
+    for key in ("folder/a", "folder/b/c", "folder.d"):
+        await put_if(objects, key, b"")
+    assert {key async for key in objects.keys("folder")} == {"folder/a", "folder/b/c"}
+    await objects.delete("folder/a")
+    await objects.delete("folder/a")
+    assert [key async for key in objects.keys("folder")] == ["folder/b/c"]
+    assert [key async for key in objects.keys("none")] == []
+
+
 async def test_a_signed_url_fetches_one_object_under_its_name(objects) -> None:
     await put(objects, "signed", b"hello")
     url = await objects.signed_url("signed", MINUTE)
@@ -88,9 +142,13 @@ async def test_a_store_that_is_away_is_unavailable_until_its_breaker_opens(serve
     breakers = Breakers(SystemClock())
     settings = S3Settings("http://127.0.0.1:1", "objects", server.region, "a", "b")
     away = S3Objects(settings, breakers)
-    for _ in range(6):
+    for _ in range(2):
         with pytest.raises(DependencyUnavailable) as seen:
             await away.get("key")
+        with pytest.raises(DependencyUnavailable):
+            await put_if(away, "key", b"")
+        with pytest.raises(DependencyUnavailable):
+            await anext(away.keys("folder"))
     assert seen.value.metadata == {"dependency": DEPENDENCY}
     assert breakers.states() == {DEPENDENCY: OPEN}
     assert not await away.ready()
@@ -99,6 +157,6 @@ async def test_a_store_that_is_away_is_unavailable_until_its_breaker_opens(serve
 async def test_a_wrong_key_is_a_defect_and_not_an_outage(server) -> None:
     settings = S3Settings(server.endpoint, "objects", server.region, server.access_key, "wrong")
     breakers = Breakers(SystemClock())
-    with pytest.raises(Exception, match=r"403|denied|Signature") as seen:
+    with pytest.raises(ObjectAccessDenied):
         await S3Objects(settings, breakers).size("key")
-    assert not isinstance(seen.value, DependencyUnavailable)
+    assert breakers.states() == {DEPENDENCY: CLOSED}

@@ -26,13 +26,6 @@ SETTINGS = {
 }
 
 
-def test_the_object_store_may_be_plain_on_this_machine_only():
-    assert PacketsSettings(**SETTINGS).s3.endpoint == "http://127.0.0.1:8333"
-    assert PacketsSettings(**SETTINGS | {"s3_endpoint": "https://s3.example.com"}).s3.endpoint
-    with pytest.raises(ValidationError, match="s3_endpoint leaves this machine without TLS"):
-        PacketsSettings(**SETTINGS | {"s3_endpoint": "http://s3.example.com"})
-
-
 @pytest.mark.parametrize("wrong", [{"file_bytes": 0}, {"lease": 0.5}, {"attempts": 0}, {"packets_at_once": 0}])
 def test_a_limit_below_its_least_value_is_refused(wrong: dict):
     with pytest.raises(ValidationError, match=next(iter(wrong))):

@@ -1,8 +1,11 @@
-"""The object store: large immutable bytes under a key, streamed in and out in constant memory."""
+"""The object store: large immutable bytes under a key, streamed in and out in constant memory.
+
+Beside them, small objects that are written on a condition: once, or in place of what the writer has seen.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +13,21 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 import obstore
-from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import S3Store
 from opentelemetry.trace import SpanKind
 
 from proofloop_runtime import telemetry
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.errors import DependencyUnavailable
+from proofloop_runtime.object_settings import S3Settings
 
 if TYPE_CHECKING:
     from obstore import BytesStream  # exists for type checkers only
@@ -25,10 +36,29 @@ DEPENDENCY = "object_store"
 
 PIECE_BYTES = 256 * 1024
 PART_BYTES = 8 * 1024 * 1024
+SMALL_BYTES = 32 * 1024 * 1024
+"""Longest object that is read whole."""
 
 
 class ObjectNotFound(Exception):
     """The store has nothing under this key."""
+
+
+class ObjectAccessDenied(Exception):
+    """The store does not let these credentials do this: a matter of its configuration, not an outage."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallObject:
+    """An object as it was read.
+
+    Attributes:
+        content: All of it.
+        version: Names this very content to `put_if`: the entity tag (RFC 9110, section 8.8.3).
+    """
+
+    content: bytes
+    version: str
 
 
 class ObjectStore(Protocol):
@@ -58,30 +88,44 @@ class ObjectStore(Protocol):
         """Return a URL that fetches the object without credentials until its lifetime is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    """Where an S3 bucket is and how to get in.
+class SmallObjects(Protocol):
+    """Keeps small objects, read and written whole, for writers who must not overwrite what they have not seen.
 
-    Attributes:
-        endpoint: URL of the service, such as `https://s3.eu-central-1.amazonaws.com`.
-        bucket: Name of the bucket; it must exist.
-        region: Its region.
-        access_key: Id of the access key.
-        secret_key: The secret.
-        public_endpoint: URL under which callers reach the service, for signed URLs. Default: the endpoint.
+    Every method raises DependencyUnavailable when the store is not there, and ObjectAccessDenied when it does not let
+    us.
     """
 
-    endpoint: str
-    bucket: str
-    region: str
-    access_key: str
-    secret_key: str
-    public_endpoint: str | None = None
+    async def read(self, key: str) -> SmallObject | None:
+        """Return an object of at most `SMALL_BYTES`; None when there is none.
+
+        Raises:
+            ValueError: it is longer.
+        """
+
+    async def put_if(
+        self, key: str, content: bytes, *, replacing: str | None, media_type: str, cache_control: str
+    ) -> bool:
+        """Store bytes in place of the version `replacing`, or, where that is None, under a key that is free.
+
+        Returns False, having stored nothing, if something else is there (conditional requests, RFC 9110, section 13).
+        After DependencyUnavailable it is open whether they were stored. Readers are told the media type and how long
+        they may keep the object (`Cache-Control`, RFC 9111).
+        """
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def keys(self, folder: str) -> AsyncIterator[str]:
+        """Return the keys that begin with `folder` and a slash, in no order, a thousand at a time."""
+
+
+_DENIED = (PermissionDeniedError, UnauthenticatedError)
+_NOT_AS_SEEN = (AlreadyExistsError, PreconditionError)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Tell whether an error says that the store, and not the request, is at fault."""
-    answered = FileNotFoundError | NotSupportedError | PermissionDeniedError | UnauthenticatedError
+    answered = (FileNotFoundError, NotSupportedError, *_DENIED, *_NOT_AS_SEEN)
     return isinstance(error, BaseError | OSError) and not isinstance(error, answered)
 
 
@@ -124,6 +168,50 @@ class S3Objects:
         with self._calling("sign", key):
             return await obstore.sign_async(self._signer, "GET", key, lifetime)
 
+    async def read(self, key: str) -> SmallObject | None:
+        """Return an object of at most `SMALL_BYTES`."""
+        try:
+            with self._calling("get", key):
+                result = await obstore.get_async(self._store, key)
+                if result.meta["size"] > SMALL_BYTES:
+                    raise ValueError(f"an object of {result.meta['size']} bytes is not small")
+                return SmallObject(bytes(await result.bytes_async()), result.meta["e_tag"] or "")
+        except ObjectNotFound:
+            return None
+
+    async def put_if(
+        self, key: str, content: bytes, *, replacing: str | None, media_type: str, cache_control: str
+    ) -> bool:
+        """Store bytes in place of a version that was read, or under a key that is free."""
+        with self._calling("put", key):
+            try:
+                await obstore.put_async(
+                    self._store,
+                    key,
+                    content,
+                    attributes={"Content-Type": media_type, "Cache-Control": cache_control},
+                    mode="create" if replacing is None else {"e_tag": replacing},
+                )
+            except _NOT_AS_SEEN:
+                return False
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Remove an object."""
+        with self._calling("delete", key), suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
+
+    async def keys(self, folder: str) -> AsyncIterator[str]:
+        """Return the keys of a folder."""
+        pages = obstore.list(self._store, folder, chunk_size=1000)
+        while True:
+            with self._calling("list", folder):
+                page = await anext(pages, None)
+            if page is None:
+                return
+            for found in page:
+                yield found["path"]
+
     async def ready(self) -> bool:
         """Tell whether the bucket answers; for health."""
         try:
@@ -162,6 +250,8 @@ class S3Objects:
                 yield
         except FileNotFoundError as error:
             raise ObjectNotFound("the object store has nothing under this key") from error
+        except _DENIED as error:
+            raise ObjectAccessDenied("the object store denied the request") from error
         except (BaseError, OSError) as error:
             if is_unavailable(error):
                 raise DependencyUnavailable(DEPENDENCY) from error
