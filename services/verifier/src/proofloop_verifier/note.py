@@ -60,7 +60,7 @@ class VerifierKey:
         key_id, second_plus, encoded = rest.partition("+")
         if not (plus and second_plus):
             raise NoteError("a verifier key has the form <name>+<key id>+<base64 key>")
-        material = _decode_base64(encoded, "the verifier key")
+        material = decode_base64(encoded, "the verifier key")
         if material[:1] != _ED25519:
             raise NoteError("the verifier key is not of the type Ed25519")
         key = cls(name, material[1:])
@@ -109,7 +109,7 @@ class NoteSignature:
         if dash != "\N{EM DASH}" or not space:
             raise NoteError(f"not a signature line: {line[:80]!r}")
         _check_name(name)
-        data = _decode_base64(encoded, f"the signature of {name}")
+        data = decode_base64(encoded, f"the signature of {name}")
         if len(data) <= _KEY_ID_BYTES:
             raise NoteError(f"the signature of {name} is too short")
         return cls(name, data[:_KEY_ID_BYTES], data[_KEY_ID_BYTES:])
@@ -204,7 +204,7 @@ class Checkpoint:
         size, root, *extensions = lines
         if not _SIZE.fullmatch(size):
             raise NoteError(f"the tree size {size[:20]!r} is not a plain decimal number")
-        return cls(origin, int(size), _decode_base64(root, "the root hash"), tuple(extensions))
+        return cls(origin, int(size), decode_base64(root, "the root hash"), tuple(extensions))
 
     def to_text(self) -> str:
         """The note text: what is signed."""
@@ -217,8 +217,8 @@ def _check_name(name: str) -> None:
         raise NoteError(f"a key name is not empty and has no space, plus or control character: {name[:80]!r}")
 
 
-def _decode_base64(text: str, what: str) -> bytes:
-    """RFC 4648 §4 with padding, and only the one spelling that an encoder would write."""
+def decode_base64(text: str, what: str) -> bytes:
+    """RFC 4648 §4 with padding, and only the one spelling that an encoder would write; NoteError names `what`."""
     try:
         data = b64decode(text.encode("ascii"), validate=True)
     except ValueError as error:
