@@ -1,7 +1,8 @@
-"""The command line `proofloop`: `verify` here, everything else from the distributions that are installed.
+"""The command line `proofloop`: `verify` and `audit` here, all else from the distributions that are installed.
 
 A distribution adds a command by an entry point in the group `proofloop.commands`. Its name is the command's
-name; it loads to a `typer.Typer` (a command with subcommands) or to a function (a command by itself).
+name; it loads to a `typer.Typer` (a command with subcommands) or to a function (a command by itself). A
+`typer.Typer` of the name `audit` adds its subcommands to ours.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from proofloop_verifier.note import NoteError, VerifierKey
+from proofloop_verifier import log_cli
 from proofloop_verifier.packet import verify_packet
 from proofloop_verifier.report import Check, Report, Verdict
+from proofloop_verifier.terminal import EXIT_CODES, print_report, read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
 COMMANDS = "proofloop.commands"
 """Entry point group of further commands."""
 
-EXIT_CODES = {Verdict.VERIFIED: 0, Verdict.FAILED: 1, Verdict.CONSISTENT_UNKNOWN_KEY: 3}
-"""2 is left to wrong usage, as everywhere."""
-
-_MAX_KEY_BYTES = 4096
+_AUDIT = "audit"
 
 
 def proofloop() -> None:
@@ -52,46 +48,12 @@ def verify(
     Exit codes: 0 verified; 1 something is wrong or could not be checked; 2 wrong usage; 3 consistent, but
     signed by a key that is not among the trusted ones.
     """
-    report = verify_packet(file, [_read_key(text) for text in trust or ()])
+    report = verify_packet(file, read_keys(trust or ()))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        _print(report)
+        print_report(Check, report.findings, _conclusion(report), looked=report.packet_id is not None)
     raise typer.Exit(EXIT_CODES[report.verdict])
-
-
-def _read_key(text: str) -> VerifierKey:
-    try:
-        return VerifierKey.parse(text)
-    except NoteError as not_a_key:
-        try:
-            with Path(text).open("rb") as file:
-                return VerifierKey.parse(file.read(_MAX_KEY_BYTES).decode().strip())
-        except OSError:
-            raise typer.BadParameter(f"neither a file nor a key: {not_a_key}", param_hint="--trust") from None
-        except (NoteError, ValueError) as error:
-            raise typer.BadParameter(f"{text} holds no key: {error}", param_hint="--trust") from error
-
-
-def _print(report: Report) -> None:
-    console = Console(highlight=False)
-    table = Table("check", "result", show_edge=False)
-    for check in Check:
-        table.add_row(check.meaning, _result(report, check))
-    console.print(table)
-    for number, finding in enumerate(report.findings, start=1):
-        # Text, since a hostile file's name is no markup.
-        console.print(Text(f"{number}. {finding.sentence}", style="yellow" if finding.not_checked else "red"))
-    console.print(Text(_conclusion(report), style="bold"), soft_wrap=True)
-
-
-def _result(report: Report, check: Check) -> Text:
-    found = [finding for finding in report.findings if finding.check is check]
-    if any(not finding.not_checked for finding in found):
-        return Text("wrong", style="bold red")
-    if found or report.packet_id is None:
-        return Text("not checked", style="yellow")
-    return Text("holds", style="green")
 
 
 def _conclusion(report: Report) -> str:
@@ -106,16 +68,18 @@ def _conclusion(report: Report) -> str:
 
 
 def _wanted(arguments: Sequence[str], plugins: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """The plugins that these arguments need: the one named, none for our own, else all, to be listed."""
+    """The plugins that these arguments need: the ones named, none for `verify`, else all, to be listed."""
     command = next((argument for argument in arguments if not argument.startswith("-")), None)
     if command == verify.__name__:
         return []
     ordered = sorted(plugins, key=lambda plugin: plugin.name)
-    return [plugin for plugin in ordered if plugin.name == command] or ordered
+    named = [plugin for plugin in ordered if plugin.name == command]
+    return named if named or command == _AUDIT else ordered
 
 
-def _add(app: typer.Typer, plugin: EntryPoint) -> None:
+def _add(app: typer.Typer, audit: typer.Typer, plugin: EntryPoint) -> None:
     """Add a plugin's command, or, where it does not load, one that says so."""
+    home = audit if plugin.name == _AUDIT else app
     try:
         command = plugin.load()
     except Exception as error:  # noqa: BLE001 -- a plugin is others' code: it may break itself, never the rest
@@ -125,21 +89,26 @@ def _add(app: typer.Typer, plugin: EntryPoint) -> None:
             typer.echo(reason, err=True)
             raise typer.Exit(1)
 
-        app.command(plugin.name, help=f"Broken: {reason}")(broken)
+        home.command(plugin.name, help=f"Broken: {reason}")(broken)
         return
-    if isinstance(command, typer.Typer):
-        app.add_typer(command, name=plugin.name)
+    if not isinstance(command, typer.Typer):
+        home.command(plugin.name)(command)
+    elif home is audit:
+        # Without a name its commands stand beside ours.
+        audit.add_typer(command)
     else:
-        app.command(plugin.name)(command)
+        app.add_typer(command, name=plugin.name)
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
-    """The command line with `verify` and as many commands of other distributions as these arguments need."""
+    """The command line with `verify`, `audit`, and as many commands of other distributions as these arguments need."""
     app = typer.Typer(no_args_is_help=True, add_completion=False)
     app.callback()(proofloop)
     app.command()(verify)
+    audit = log_cli.commands()
+    app.add_typer(audit, name=_AUDIT)
     for plugin in _wanted(arguments, entry_points(group=COMMANDS)):
-        _add(app, plugin)
+        _add(app, audit, plugin)
     return app
 
 

@@ -16,7 +16,7 @@ _MAX_CHARACTERS = 1000
 
 
 class Check(StrEnum):
-    """The checks, in the order in which they are made and reported."""
+    """The checks of a packet, in the order in which they are made and reported."""
 
     ARCHIVE = "archive"
     BAG = "bag"
@@ -49,17 +49,50 @@ _MEANINGS = {
 }
 
 
+class LogCheck(StrEnum):
+    """The checks of a copy of a log, in the order in which they are reported."""
+
+    CHECKPOINT = "checkpoint"
+    TREE = "tree"
+    ENTRY = "entry"
+    LEAF = "leaf"
+    CHAIN = "chain"
+
+    @property
+    def meaning(self) -> str:
+        """What the check establishes, for people."""
+        return _LOG_MEANINGS[self]
+
+
+_LOG_MEANINGS = {
+    LogCheck.CHECKPOINT: "The log's checkpoint is signed",
+    LogCheck.TREE: "Every tile is a part of the signed tree",
+    LogCheck.ENTRY: "Every entry is there, and is the one that was signed",
+    LogCheck.LEAF: "Every entry is well-formed, and of this log",
+    LogCheck.CHAIN: "The entries of every claim follow on each other",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong, or that could not be checked."""
 
-    check: Check
+    check: Check | LogCheck
     subject: str
     """The file or audit entry that it is about."""
     sentence: str
     """Says to a person what is wrong with it."""
     not_checked: bool = False
     """Nothing wrong was seen, because nothing could be looked at."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding for programs."""
+        return {
+            "check": self.check,
+            "subject": self.subject,
+            "sentence": self.sentence,
+            "not_checked": self.not_checked,
+        }
 
     def __post_init__(self) -> None:
         # Names and texts come from hostile files: a terminal must not obey them, and all must be encodable.
@@ -73,7 +106,7 @@ def _printable(text: str) -> str:
 
 
 class Verdict(StrEnum):
-    """What may be said about a packet."""
+    """What may be said about a packet or a copy of a log."""
 
     VERIFIED = "verified"
     """Everything was checked, nothing is wrong, and a trusted key signed the log."""
@@ -109,7 +142,7 @@ class Report:
     @property
     def first_failure(self) -> Finding | None:
         """The first thing that is wrong; else the first that could not be checked."""
-        return min(self.findings, key=lambda finding: finding.not_checked, default=None)
+        return first_failure(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """The report for programs; a stable form of plain values."""
@@ -120,16 +153,13 @@ class Report:
             "key_trusted": self.key_trusted,
             "entries_proven": self.entries_proven,
             "evidence_files": self.evidence_files,
-            "findings": [
-                {
-                    "check": finding.check,
-                    "subject": finding.subject,
-                    "sentence": finding.sentence,
-                    "not_checked": finding.not_checked,
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.to_json() for finding in self.findings],
         }
+
+
+def first_failure(findings: Sequence[Finding]) -> Finding | None:
+    """The first thing that is wrong; else the first that could not be checked."""
+    return min(findings, key=lambda finding: finding.not_checked, default=None)
 
 
 def bounded(findings: Iterable[Finding]) -> list[Finding]:
@@ -139,5 +169,5 @@ def bounded(findings: Iterable[Finding]) -> list[Finding]:
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings in the order of the checks."""
-    order = list(Check)
+    order: list[Check | LogCheck] = [*Check]
     return tuple(sorted(findings, key=lambda finding: order.index(finding.check)))
