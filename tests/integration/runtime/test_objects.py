@@ -15,8 +15,8 @@ from proofloop_runtime.objects import (
     DEPENDENCY,
     PIECE_BYTES,
     SMALL_BYTES,
-    ObjectAccessDenied,
     ObjectNotFound,
+    ObjectRequestRefused,
     S3Objects,
 )
 from proofloop_runtime.ports import SystemClock
@@ -157,6 +157,6 @@ async def test_a_store_that_is_away_is_unavailable_until_its_breaker_opens(serve
 async def test_a_wrong_key_is_a_defect_and_not_an_outage(server) -> None:
     settings = S3Settings(server.endpoint, "objects", server.region, server.access_key, "wrong")
     breakers = Breakers(SystemClock())
-    with pytest.raises(ObjectAccessDenied):
+    with pytest.raises(ObjectRequestRefused):
         await S3Objects(settings, breakers).size("key")
     assert breakers.states() == {DEPENDENCY: CLOSED}

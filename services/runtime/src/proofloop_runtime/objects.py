@@ -44,8 +44,8 @@ class ObjectNotFound(Exception):
     """The store has nothing under this key."""
 
 
-class ObjectAccessDenied(Exception):
-    """The store does not let these credentials do this: a matter of its configuration, not an outage."""
+class ObjectRequestRefused(Exception):
+    """The store answers and will not do this: wrong credentials, no permission, or a request that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class ObjectStore(Protocol):
 class SmallObjects(Protocol):
     """Keeps small objects, read and written whole, for writers who must not overwrite what they have not seen.
 
-    Every method raises DependencyUnavailable when the store is not there, and ObjectAccessDenied when it does not let
-    us.
+    Every method raises DependencyUnavailable when the store is not there, and ObjectRequestRefused when it will
+    not do it.
     """
 
     async def read(self, key: str) -> SmallObject | None:
@@ -119,13 +119,13 @@ class SmallObjects(Protocol):
         """Return the keys that begin with `folder` and a slash, in no order, a thousand at a time."""
 
 
-_DENIED = (PermissionDeniedError, UnauthenticatedError)
+_REFUSED = (NotSupportedError, PermissionDeniedError, UnauthenticatedError)
 _NOT_AS_SEEN = (AlreadyExistsError, PreconditionError)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Tell whether an error says that the store, and not the request, is at fault."""
-    answered = (FileNotFoundError, NotSupportedError, *_DENIED, *_NOT_AS_SEEN)
+    answered = (FileNotFoundError, *_REFUSED, *_NOT_AS_SEEN)
     return isinstance(error, BaseError | OSError) and not isinstance(error, answered)
 
 
@@ -250,8 +250,8 @@ class S3Objects:
                 yield
         except FileNotFoundError as error:
             raise ObjectNotFound("the object store has nothing under this key") from error
-        except _DENIED as error:
-            raise ObjectAccessDenied("the object store denied the request") from error
+        except _REFUSED as error:
+            raise ObjectRequestRefused("the object store refused the request") from error
         except (BaseError, OSError) as error:
             if is_unavailable(error):
                 raise DependencyUnavailable(DEPENDENCY) from error
