@@ -24,8 +24,7 @@ FILES = (
 )
 MANY = [b"%d" % number for number in range(66_000)]
 FILES_OF_MANY = (
-    *("tile/entries/000", "tile/entries/100", "tile/entries/256", "tile/entries/257.p/208"),
-    *("tile/0/000", "tile/0/100", "tile/0/256", "tile/0/257.p/208"),
+    *("tile/entries/100", "tile/entries/257.p/208", "tile/0/100", "tile/0/257.p/208"),
     *("tile/1/000", "tile/1/001.p/1", "tile/2/000.p/1"),
 )
 
@@ -94,7 +93,7 @@ class TestASoundCopy:
 
 class TestAFileThat:
     @pytest.mark.parametrize("file", FILES)
-    @pytest.mark.parametrize("place", [0, 0.3, 0.7, 0.9999])
+    @pytest.mark.parametrize("place", [0.4, 0.9999])
     def test_has_a_bit_flipped_is_named_and_no_other(self, copy, file, place):
         flip(copy / file, int((copy / file).stat().st_size * place))
         assert {subject for _, subject in wrong(copy)} == {file}
@@ -107,7 +106,7 @@ class TestAFileThat:
         assert "it is missing" in found[0].sentence
 
     @pytest.mark.parametrize("file", FILES)
-    @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data[:0], lambda data: data + b"\0"])
+    @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
     def test_is_cut_or_goes_on_is_named_and_no_other(self, copy, file, change):
         (copy / file).write_bytes(change((copy / file).read_bytes()))
         assert {finding.subject for finding in verify(copy).findings if not finding.not_checked} == {file}
