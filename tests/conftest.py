@@ -1,4 +1,4 @@
-"""Real servers for every test: PostgreSQL once per session, NATS and databases for each test that asks."""
+"""Real servers for every test: PostgreSQL and S3 once per session, NATS and databases for each test that asks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,12 +18,13 @@ from proofloop_local.keys import Keys, make_keys
 from proofloop_local.servers.nats import NatsServer
 from proofloop_local.servers.ports import Ports
 from proofloop_local.servers.postgres import Database, PostgresServer
+from proofloop_local.servers.seaweedfs import SeaweedServer
 from proofloop_local.stack import Stack
 from proofloop_local.token import make_token
 from proofloop_runtime.errors import CallTimedOut, DependencyUnavailable
 from proofloop_runtime.migrate import migrate
 from proofloop_runtime.testing import Certificates, Refusal, SpanRecorder, recording
-from servers import CONTAINED, Nats, Postgres
+from servers import CONTAINED, Nats, Postgres, Seaweed
 
 CertificatesOf = Callable[[str], Certificates]
 TokenFor = Callable[..., str]
@@ -76,6 +77,13 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Po
     async with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         # No test pulls the plug of the machine, which alone fsync is for.
         await _as_superuser(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def object_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SeaweedServer]:
+    """The S3 server that services share, each with a bucket of its own."""
+    async with Seaweed(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
 
 

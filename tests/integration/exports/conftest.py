@@ -23,7 +23,6 @@ from proofloop_local.servers.seaweedfs import SeaweedServer
 from proofloop_local.token import ISSUER
 from proofloop_runtime.errors import DependencyUnavailable
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
-from servers import Seaweed
 
 CONTRACTS = [contract.DESCRIPTOR.services_by_name["WorkflowService"]]
 CLAIM = "0198a4f2-0000-7000-8000-000000000001"
@@ -36,10 +35,9 @@ MODIFIED = """{"invoice": "INV-4711", "total": 1240.50, "lines": [
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def bucket(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SeaweedServer]:
-    async with Seaweed(tmp_path_factory.mktemp("seaweedfs")) as server:
-        await server.create_bucket("exports")
-        yield server
+async def bucket(object_store: SeaweedServer) -> SeaweedServer:
+    await object_store.create_bucket("exports")
+    return object_store
 
 
 @pytest.fixture

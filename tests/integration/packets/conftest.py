@@ -27,7 +27,6 @@ from proofloop_packets.settings import PacketsSettings
 from proofloop_runtime.server import Running
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
 from proofloop_verifier.note import VerifierKey
-from servers import Seaweed
 
 CONTRACTS = [CLAIMS, EVIDENCE, PACKETS]
 NOWHERE = "127.0.0.1:1"
@@ -35,10 +34,9 @@ BUCKET = "packets"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def bucket(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SeaweedServer]:
-    async with Seaweed(tmp_path_factory.mktemp("seaweedfs")) as server:
-        await server.create_bucket(BUCKET)
-        yield server
+async def bucket(object_store: SeaweedServer) -> SeaweedServer:
+    await object_store.create_bucket(BUCKET)
+    return object_store
 
 
 @pytest.fixture
