@@ -1,5 +1,6 @@
 """GetInclusionProof and GetConsistencyProof, checked by the verifier and against pymerkle."""
 
+from datetime import timedelta
 from itertools import combinations_with_replacement
 from uuid import uuid4
 
@@ -8,6 +9,8 @@ from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
 from proofloop_verifier import merkle
 from proofloop_verifier.merkle import CompactRange
+from proofloop_verifier.note import VerifierKey
+from proofloop_verifier.tlog_proof import TlogProof
 from pymerkle import InmemoryTree
 
 SIZES = (1, 2, 3, 127, 255, 256, 257, 511, 512, 513)
@@ -37,6 +40,29 @@ async def test_every_entry_is_proven_in_the_log_as_it_is(log, append_many) -> No
         proof = (await log.GetInclusionProof(contract.GetInclusionProofRequest(entry_id=receipt.entry_id))).proof
         assert proof.tree_size == 257
         merkle.verify_inclusion(receipt.index, 257, receipt.leaf_hash, proof.hashes, root)
+
+
+async def test_without_a_size_the_proof_also_comes_as_a_file_that_is_checked_without_the_log(
+    replica, append_many
+) -> None:
+    # No checkpoint is signed but on demand.
+    async with replica(checkpoint_every=timedelta(hours=1)) as service, service.channel() as channel:
+        log = LogServiceStub(channel)
+        checkpoint = (await log.GetCheckpoint(contract.GetCheckpointRequest())).checkpoint
+        first = await append_many(3, log)
+        sizes = []
+        await log.GetCheckpoint(contract.GetCheckpointRequest())
+        for receipt in (first[1], *await append_many(2, log), first[2]):
+            entry = (await log.GetEntry(contract.GetEntryRequest(entry_id=receipt.entry_id))).entry
+            response = await log.GetInclusionProof(contract.GetInclusionProofRequest(entry_id=receipt.entry_id))
+            proof = TlogProof.parse(response.tlog_proof.encode())
+            assert (proof.index, proof.extra) == (receipt.index, entry.leaf)
+            signed, _ = proof.verify(merkle.leaf_hash(proof.extra), [VerifierKey.parse(checkpoint.verifier_key)])
+            sizes.append((signed.size, response.proof.tree_size))
+        request = contract.GetInclusionProofRequest(entry_id=first[0].entry_id, tree_size=2)
+        assert (await log.GetInclusionProof(request)).tlog_proof == ""
+    # The newest checkpoint serves where it covers the entry; where it does not, one is signed.
+    assert sizes == [(3, 5), (5, 5), (5, 5), (5, 5)]
 
 
 async def test_any_two_sizes_are_consistent(log, append_many) -> None:

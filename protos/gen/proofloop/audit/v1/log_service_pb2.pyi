@@ -554,6 +554,13 @@ class GetInclusionProofResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROOF_FIELD_NUMBER: _builtins.int
+    TLOG_PROOF_FIELD_NUMBER: _builtins.int
+    tlog_proof: _builtins.str
+    """The same entry's proof as a file of its own (C2SP tlog-proof, version 1; name it `<entry id>.tlog-proof`): index,
+    hashes, and a signed checkpoint that covers the entry, with the entry's leaf as `extra`. Whoever trusts the log's
+    verifier key needs nothing else to check it, neither this service nor a network: `proofloop audit proof`. Its tree
+    is the checkpoint's and may be smaller than that of `proof`. Only where the request gives no tree_size; else empty.
+    """
     @_builtins.property
     def proof(self) -> _log_pb2.InclusionProof:
         """The proof."""
@@ -562,10 +569,11 @@ class GetInclusionProofResponse(_message.Message):
         self,
         *,
         proof: _log_pb2.InclusionProof | None = ...,
+        tlog_proof: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "tlog_proof", b"tlog_proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

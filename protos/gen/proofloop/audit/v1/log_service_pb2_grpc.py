@@ -199,9 +199,11 @@ class LogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetInclusionProof(self, request, context):
-        """Proves that an entry stands in the tree of a given size. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
+        """Proves that an entry stands in the tree of a given size and, where none is given, also in the tree of a signed
+        checkpoint, as a text that is checked without us. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
         unknown entry; OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have
-        or that does not cover the entry. Reads only, in O(log n).
+        or that does not cover the entry. Reads only, in O(log n), in effect: where no checkpoint covers the entry yet, one
+        is signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

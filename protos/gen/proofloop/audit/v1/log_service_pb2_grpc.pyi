@@ -94,9 +94,11 @@ class LogServiceStub:
     effect: checkpoints of one log never contradict each other.
     """
     GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]
-    """Proves that an entry stands in the tree of a given size. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
+    """Proves that an entry stands in the tree of a given size and, where none is given, also in the tree of a signed
+    checkpoint, as a text that is checked without us. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
     unknown entry; OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have
-    or that does not cover the entry. Reads only, in O(log n).
+    or that does not cover the entry. Reads only, in O(log n), in effect: where no checkpoint covers the entry yet, one
+    is signed.
     """
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]
     """Proves that the tree of to_size begins with the tree of from_size. OUT_OF_RANGE
@@ -198,9 +200,11 @@ class LogServiceAsyncStub(LogServiceStub):
     effect: checkpoints of one log never contradict each other.
     """
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetInclusionProofRequest, _log_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
-    """Proves that an entry stands in the tree of a given size. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
+    """Proves that an entry stands in the tree of a given size and, where none is given, also in the tree of a signed
+    checkpoint, as a text that is checked without us. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
     unknown entry; OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have
-    or that does not cover the entry. Reads only, in O(log n).
+    or that does not cover the entry. Reads only, in O(log n), in effect: where no checkpoint covers the entry yet, one
+    is signed.
     """
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_log_service_pb2.GetConsistencyProofRequest, _log_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
     """Proves that the tree of to_size begins with the tree of from_size. OUT_OF_RANGE
@@ -347,9 +351,11 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _log_service_pb2.GetInclusionProofRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_log_service_pb2.GetInclusionProofResponse, _abc.Awaitable[_log_service_pb2.GetInclusionProofResponse]]:
-        """Proves that an entry stands in the tree of a given size. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
+        """Proves that an entry stands in the tree of a given size and, where none is given, also in the tree of a signed
+        checkpoint, as a text that is checked without us. NOT_FOUND (ERROR_REASON_ENTRY_NOT_FOUND) for an
         unknown entry; OUT_OF_RANGE (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have
-        or that does not cover the entry. Reads only, in O(log n).
+        or that does not cover the entry. Reads only, in O(log n), in effect: where no checkpoint covers the entry yet, one
+        is signed.
         """
 
     @_abc_1.abstractmethod

@@ -69,9 +69,7 @@ class CheckpointSigner:
         # Another replica may have appended and signed since we read the size.
         if newest is not None and newest.size >= size:
             return newest
-        subtrees = merkle.root_subtrees(size)
-        roots = await select_subtrees(unit, subtrees)
-        root = CompactRange(size, tuple(roots[subtree] for subtree in subtrees)).root()
+        root = await root_at(unit, size)
         origin = self.origin(unit.tenant)
         text = note.Checkpoint(origin, size, root).to_text()
         signed = note.sign(text, origin, self._key).to_bytes().decode()
@@ -79,6 +77,11 @@ class CheckpointSigner:
         await insert_checkpoint(unit, checkpoint)
         telemetry.checkpoints_signed.add(1)
         return checkpoint
+
+    async def covering(self, unit: UnitOfWork, index: int) -> CheckpointRow:
+        """Return the newest checkpoint if it covers this entry, else one that is signed now."""
+        newest = await select_checkpoint(unit)
+        return newest if newest is not None and newest.size > index else await self.newest(unit)
 
     async def run(self) -> None:
         """Keep the checkpoints of all logs fresh, for ever, on any replica."""
@@ -90,6 +93,13 @@ class CheckpointSigner:
                 except (DependencyUnavailable, Overloaded):
                     log.warning("no checkpoint was signed", extra={"tenant": tenant})
             await asyncio.sleep(self._every.total_seconds())
+
+
+async def root_at(unit: UnitOfWork, size: int) -> bytes:
+    """Return the root of the tree of the log's first `size` entries, which it must have."""
+    subtrees = merkle.root_subtrees(size)
+    roots = await select_subtrees(unit, subtrees)
+    return CompactRange(size, tuple(roots[subtree] for subtree in subtrees)).root()
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:

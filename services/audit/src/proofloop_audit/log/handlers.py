@@ -7,8 +7,11 @@ from datetime import timedelta
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_verifier import merkle
 from proofloop_verifier.leaf import Leaf
+from proofloop_verifier.note import Note
+from proofloop_verifier.tlog_proof import TlogProof
 
 from proofloop_audit.errors import EntryNotFound, TreeSizeOutOfRange
+from proofloop_audit.log.checkpoints import CheckpointSigner
 from proofloop_audit.log.domain import Draft, Entry, EntryFilter, PersonalPart, Receipt
 from proofloop_audit.log.sealing import Sealer, open_part
 from proofloop_audit.log.search import select_entries, select_span
@@ -81,6 +84,14 @@ async def inclusion_proof(unit: UnitOfWork, *, entry_id: str, tree_size: int) ->
         raise TreeSizeOutOfRange(size, log_size)
     hashes = await select_subtrees(unit, merkle.inclusion_subtrees(row.index, size))
     return row, size, merkle.inclusion_proof(row.index, size, hashes)
+
+
+async def tlog_proof(unit: UnitOfWork, row: EntryRow, signer: CheckpointSigner) -> str:
+    """Return a C2SP tlog-proof of an entry, its leaf beside it, in the tree of a signed checkpoint that covers it."""
+    checkpoint = await signer.covering(unit, row.index)
+    subtrees = await select_subtrees(unit, merkle.inclusion_subtrees(row.index, checkpoint.size))
+    hashes = merkle.inclusion_proof(row.index, checkpoint.size, subtrees)
+    return TlogProof(row.index, tuple(hashes), Note.parse(checkpoint.note.encode()), row.leaf).to_bytes().decode()
 
 
 async def consistency_proof(unit: UnitOfWork, *, from_size: int, to_size: int) -> tuple[int, list[bytes]]:

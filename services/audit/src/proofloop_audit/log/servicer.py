@@ -156,8 +156,10 @@ class LogServicer(LogServiceServicer):
             row, size, hashes = await handlers.inclusion_proof(
                 unit, entry_id=request.entry_id, tree_size=request.tree_size
             )
+            text = "" if request.tree_size else await handlers.tlog_proof(unit, row, self._signer)
         return contract.GetInclusionProofResponse(
-            proof=log_pb2.InclusionProof(index=row.index, tree_size=size, leaf_hash=row.leaf_hash, hashes=hashes)
+            proof=log_pb2.InclusionProof(index=row.index, tree_size=size, leaf_hash=row.leaf_hash, hashes=hashes),
+            tlog_proof=text,
         )
 
     async def GetConsistencyProof(
