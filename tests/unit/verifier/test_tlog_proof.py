@@ -1,4 +1,5 @@
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from proofloop_verifier.merkle import (
     leaf_hash,
     root_of,
 )
-from proofloop_verifier.note import Note, VerifierKey, sign
+from proofloop_verifier.note import Checkpoint, Note, VerifierKey, sign
 from proofloop_verifier.tlog_proof import MAX_PROOF_BYTES, TlogProof
 
 ENTRIES = [b"entry %d" % number for number in range(11)]
@@ -106,6 +107,11 @@ class TestVerify:
         proof = TlogProof(0, (), sign("hello\n", ORIGIN, SIGNER))
         with pytest.raises(ProofError, match="three lines"):
             proof.verify(HASHES[0], [KEY])
+
+    def test_refuses_a_checkpoint_of_one_log_that_the_key_of_another_signed(self):
+        text = Checkpoint("proofloop.local/globex", 11, root_of(HASHES)).to_text()
+        with pytest.raises(ProofError, match=r"no trusted key of 'proofloop\.local/globex'"):
+            replace(proof_of(3), checkpoint=sign(text, ORIGIN, SIGNER)).verify(HASHES[3], [KEY])
 
     def test_refuses_it_with_any_bit_flipped(self):
         data = proof_of(7).to_bytes()
