@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -16,10 +17,12 @@ from proofloop_audit.settings import AuditSettings
 from proofloop_local.keys import Keys
 from proofloop_local.servers.nats import NatsServer
 from proofloop_local.servers.postgres import Database, PostgresServer
+from proofloop_local.servers.seaweedfs import SeaweedServer
 from proofloop_local.token import ISSUER
 from proofloop_runtime.server import Ports
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
 from proofloop_verifier.merkle import CompactRange
+from pydantic import SecretStr
 
 CONTRACTS = [
     contract.DESCRIPTOR.services_by_name["LogService"],
@@ -56,12 +59,32 @@ def audit_settings(
 
 
 @pytest.fixture
+async def publishing(object_store: SeaweedServer, audit_settings: AuditSettings) -> AuditSettings:
+    """Settings of a service that publishes at once, to a bucket of the test's own."""
+    bucket = f"audit-{uuid4().hex}"
+    await object_store.create_bucket(bucket)
+    return audit_settings.model_copy(
+        update={
+            "s3_endpoint": object_store.endpoint,
+            "s3_bucket": bucket,
+            "s3_region": object_store.region,
+            "s3_access_key": object_store.access_key,
+            "s3_secret_key": SecretStr(object_store.secret_key),
+            "checkpoint_every": timedelta(milliseconds=20),
+            "publish_every": timedelta(milliseconds=20),
+        }
+    )
+
+
+@pytest.fixture
 def replica(audit_settings: AuditSettings, certificates, spans: SpanRecorder):
     """Starts a replica, with other ports and settings where a test needs them."""
 
     @asynccontextmanager
-    async def start(ports: Ports | None = None, **changes) -> AsyncIterator[Service]:
-        settings = audit_settings.model_copy(update=changes)
+    async def start(
+        ports: Ports | None = None, base: AuditSettings = audit_settings, **changes
+    ) -> AsyncIterator[Service]:
+        settings = base.model_copy(update=changes)
         async with serving(application, settings, CONTRACTS, certificates, ports) as service:
             yield service
 

@@ -55,6 +55,7 @@ class Service:
 
 def _audit(around: Surroundings) -> Settings:
     return {
+        **_s3(around, "audit"),
         "LOG_DOMAIN": TRUST_DOMAIN,
         "LOG_KEY": str(around.keys.log_key),
         "MASTER_KEY": str(around.keys.master_key),
@@ -91,7 +92,7 @@ def _s3(around: Surroundings, bucket: str) -> dict[str, str]:
 
 
 SERVICES = (
-    Service("audit", _audit),
+    Service("audit", _audit, bucket="audit"),
     Service("prompts", _prompts),
     Service("packets", _packets, bucket="packets"),
     Service("exports", _exports, bucket="exports"),

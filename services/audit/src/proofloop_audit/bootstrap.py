@@ -6,6 +6,7 @@ from proofloop.audit.v1.sessions_service_pb2_grpc import add_SessionServiceServi
 from proofloop_runtime.database import DEPENDENCY, is_unavailable
 from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.messaging import Consumer
+from proofloop_runtime.objects import S3Objects
 from proofloop_runtime.ports import FileKeyStore
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
@@ -13,6 +14,7 @@ from proofloop_audit.events import CONSUMER, EventLog
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
 from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
+from proofloop_audit.log.publication import PROBE, Publisher
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
@@ -52,6 +54,7 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     events = EventLog(sealer, sequencer, settings.tenants)
     sessions = SessionServicer(runtime.database, Book(runtime.ids, settings.future_skew))
     folding = Folding(runtime.database, settings.tenants)
+    publisher = _publisher(runtime, settings, signer)
     return Components(
         servicers=[
             Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log),
@@ -62,8 +65,16 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
             ),
         ],
         consumers=[Consumer(CONSUMER, events.handle), ErasureInbox(runtime.database, runtime.service).consumer()],
-        workers=[sequencer.run, signer.run, folding.run],
+        workers=[sequencer.run, signer.run, folding.run, *([publisher.run] if publisher else [])],
+        probes={PROBE: publisher.intact} if publisher else {},
     )
+
+
+def _publisher(runtime: Runtime, settings: AuditSettings, signer: CheckpointSigner) -> Publisher | None:
+    if settings.s3 is None:
+        return None
+    objects = S3Objects(settings.s3, runtime.breakers)
+    return Publisher(runtime.database, objects, signer, settings.tenants, settings.publish_every)
 
 
 application = Application(

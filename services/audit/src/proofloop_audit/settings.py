@@ -3,13 +3,16 @@
 from datetime import timedelta
 from pathlib import Path
 
+from proofloop_runtime.object_settings import OptionalObjectSettings
 from proofloop_runtime.settings import ServiceSettings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 
-class AuditSettings(ServiceSettings):
-    """What the audit service needs to know, beside what every service does.
+class AuditSettings(OptionalObjectSettings, ServiceSettings):
+    """What the audit service needs to know, beside what every service and every keeper of objects does.
+
+    Without an object store nothing is published, and all else is the same.
 
     Attributes:
         log_domain: First part of every log's origin, `<log domain>/<tenant>`. It must never change.
@@ -19,6 +22,7 @@ class AuditSettings(ServiceSettings):
             AppendEntries.
         future_skew: How far ahead of our clock an event's time may lie.
         checkpoint_every: How far the newest checkpoint may lag behind the log.
+        publish_every: Least time between two checkpoints that are published to the object store.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -29,3 +33,4 @@ class AuditSettings(ServiceSettings):
     queue: int = Field(default=10_000, ge=1_000)
     future_skew: timedelta = timedelta(minutes=10)
     checkpoint_every: timedelta = timedelta(seconds=1)
+    publish_every: timedelta = Field(default=timedelta(seconds=10), gt=timedelta())

@@ -12,6 +12,7 @@ from proofloop_runtime.database import DEPENDENCY
 from proofloop_runtime.spans import RecordedSpan, record
 
 APPEND_SPAN = "audit.append"
+PUBLISH_SPAN = "audit.publish"
 ENTRY_COUNT = "audit.entries"
 LOG_SIZE = "audit.log.size"
 ENTRY_ID = "audit.entry.id"
@@ -24,6 +25,13 @@ batch_size = _meter.create_histogram(
 )
 checkpoints_signed = _meter.create_counter(
     "proofloop.audit.checkpoints", unit="{checkpoint}", description="Checkpoints signed."
+)
+
+entries_published = _meter.create_counter(
+    "proofloop.audit.published", unit="{entry}", description="Entries published as tiles and bundles."
+)
+forks_found = _meter.create_counter(
+    "proofloop.audit.forks", unit="{fork}", description="Logs found to contradict what is published of them."
 )
 
 

@@ -102,6 +102,15 @@ ENTRIES = sa.select(
 
 
 @dataclass(frozen=True, slots=True)
+class LeafRow:
+    """What the tree holds of an entry."""
+
+    index: int
+    leaf: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """A checkpoint as stored."""
 
@@ -150,6 +159,22 @@ async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:
     found = ENTRIES.where(log_entry.c.tenant == unit.tenant, log_entry.c.entry_id == entry_id)
     row = (await unit.execute(found)).mappings().one_or_none()
     return EntryRow(**row) if row else None
+
+
+async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]:
+    """Return the leaves begin … end - 1, in order, those that there are."""
+    entry = log_entry.c
+    found = sa.select(entry.index, entry.leaf, entry.leaf_hash).where(
+        entry.tenant == unit.tenant, entry.index >= begin, entry.index < end
+    )
+    rows = await unit.execute(found.order_by(entry.index))
+    return [LeafRow(row["index"], row["leaf"], row["leaf_hash"]) for row in rows.mappings()]
+
+
+async def select_tile(unit: UnitOfWork, level: int, begin: int, end: int) -> list[bytes]:
+    """Return the stored hashes of a level, leaf hashes or roots of subtrees, at the positions begin … end - 1."""
+    hashes = await _select_hashes(unit, level, [(begin, end)])
+    return [hashes[position] for position in range(begin, end)]
 
 
 async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
