@@ -19,6 +19,7 @@ from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
 from proofloop_audit.log.subjects import Subjects
+from proofloop_audit.sessions import forgetting
 from proofloop_audit.sessions.folding import Folding
 from proofloop_audit.sessions.handlers import Book
 from proofloop_audit.sessions.servicer import SessionServicer
@@ -64,7 +65,10 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
                 sessions,
             ),
         ],
-        consumers=[Consumer(CONSUMER, events.handle), ErasureInbox(runtime.database, runtime.service).consumer()],
+        consumers=[
+            Consumer(CONSUMER, events.handle),
+            ErasureInbox(runtime.database, runtime.service, forgetting.forget).consumer(),
+        ],
         workers=[sequencer.run, signer.run, folding.run, *([publisher.run] if publisher else [])],
         probes={PROBE: publisher.intact} if publisher else {},
     )

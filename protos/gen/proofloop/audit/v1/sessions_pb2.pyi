@@ -126,7 +126,9 @@ Global___Figure: _TypeAlias = Figure  # noqa: Y015
 
 @_typing.final
 class Session(_message.Message):
-    """Session is one run of document work by somebody: parsing, generating, checking."""
+    """Session is one run of document work by somebody: parsing, generating, checking. Once that person was erased, what is
+    personal in it and in its events is empty; all else stays.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,7 +152,9 @@ class Session(_message.Message):
     session_id: _builtins.str
     """UUIDv7; later ids sort after earlier ones."""
     user_id: _builtins.str
-    """The person whose work it is, or empty where a service works on behalf of nobody. Personal."""
+    """The person whose work it is; empty where a service works on behalf of nobody, and once the person was erased.
+    Personal.
+    """
     started_by: _builtins.str
     """The service or person that started it. Personal where it is a person."""
     kind: _builtins.str

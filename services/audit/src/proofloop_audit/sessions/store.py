@@ -187,6 +187,46 @@ async def first_events(unit: UnitOfWork, sessions: Sequence[Session], *, each: i
     return found
 
 
+async def blank_events(unit: UnitOfWork, person_id: str) -> None:
+    """Take the words from the events of a person's sessions."""
+    theirs = sa.select(_session.c.session_id).where(_of(unit, person_id))
+    await unit.execute(
+        sa.update(_event)
+        .where(_event.c.tenant == unit.tenant, _event.c.session_id.in_(theirs))
+        .values(message="", details="")
+    )
+
+
+async def blank_sessions(unit: UnitOfWork, person_id: str) -> None:
+    """Take a person, their words and the names of their files from their sessions."""
+    await unit.execute(
+        sa.update(_session)
+        .where(_of(unit, person_id))
+        .values(
+            user_id=None,
+            started_by=sa.case((_session.c.started_by == person_id, ""), else_=_session.c.started_by),
+            title="",
+            message="",
+            error="",
+            input_files=_without_names(_session.c.input_files),
+            output_files=_without_names(_session.c.output_files),
+        )
+    )
+
+
+def _of(unit: UnitOfWork, person_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_session.c.tenant == unit.tenant, _session.c.user_id == person_id)
+
+
+def _without_names(files: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+    """Return the files of a column with empty names."""
+    elements = sa.func.jsonb_array_elements(files)
+    file = elements.table_valued(sa.column("value", pg.JSONB), with_ordinality="number").render_derived("file")
+    blanked = file.c.value.op("||")(sa.literal({"name": ""}, pg.JSONB))
+    in_order = pg.aggregate_order_by(blanked, file.c.number)
+    return sa.select(sa.func.coalesce(sa.func.jsonb_agg(in_order), sa.literal([], pg.JSONB))).scalar_subquery()
+
+
 async def _save(unit: UnitOfWork, session: Session) -> None:
     await unit.execute(
         sa.update(_session)

@@ -1,6 +1,6 @@
 """Sessions, their events and files, and their statistics."""
 
-from alembic import op
+from alembic import context, op
 from proofloop_runtime import migrations
 
 revision = "0004"
@@ -91,6 +91,9 @@ def upgrade() -> None:
     """)
     migrations.protect("session", privileges="SELECT, INSERT, UPDATE")
     migrations.protect("session_event", "session_file", privileges="SELECT, INSERT")
+    # An erasure blanks words, and nothing else of an event ever changes.
+    role = context.config.attributes["application_role"]
+    op.execute(f'GRANT UPDATE (message, details) ON session_event TO "{role}"')
     # Locking a row is a right to update.
     migrations.protect("session_delta", privileges="SELECT, INSERT, UPDATE, DELETE")
     migrations.protect("session_rollup", privileges="SELECT, INSERT, UPDATE")
