@@ -54,7 +54,7 @@ async def _sequence(stand: Stand, place: Place) -> float:
     breakers = Breakers(clock)
     database = Database(place.application_url, "audit", clock, breakers, 4)
     sealer = Sealer(database, FileKeyStore.load(stand.keys.master_key, randomness), randomness)
-    sequencer = Sequencer(database, breakers.get(DEPENDENCY, is_unavailable), [TENANT], clock, ENTRIES)
+    sequencer = Sequencer(database, sealer, breakers.get(DEPENDENCY, is_unavailable), [TENANT], clock, ENTRIES)
     running = asyncio.ensure_future(sequencer.run())
     call = background("prompts", TENANT)
     drafts = [conversion.to_draft(made.request_id, made.draft, call) for made in (request() for _ in range(ENTRIES))]
