@@ -208,8 +208,9 @@ async def test_a_log_that_is_not_what_was_published_of_it_is_not_published_any_m
     # As after a restore of an older backup.
     await superuser.execute("DELETE FROM log_entry WHERE tenant = 'acme' AND index >= 290")
     await superuser.execute("DELETE FROM log_checkpoint WHERE tenant = 'acme'")
-    async with replica(base=publishing) as service, service.channel() as channel:
+    async with replica() as quiet, quiet.channel() as channel:
         await append_many(appended, LogServiceStub(channel))
+    async with replica(base=publishing):
         assert await forked() == "acme/checkpoint"
         assert await store.size() == 300
 
