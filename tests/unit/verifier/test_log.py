@@ -211,6 +211,7 @@ class TestACheckpointThat:
                 "has not",
             ),
         ],
+        ids=["missing", "empty", "another size", "another name"],
     )
     def test_cannot_be_relied_on_is_named_and_nothing_else_is_looked_at(self, copy, note, sentence):
         (copy / "checkpoint").unlink()

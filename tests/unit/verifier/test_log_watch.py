@@ -75,6 +75,7 @@ def test_missing_tiles_prove_nothing(copy):
         (note_of(ENTRIES, origin="proofloop.local/globex"), "no trusted key"),
         (b"hello", "lacks"),
     ],
+    ids=["another key", "another log", "no note"],
 )
 def test_a_checkpoint_that_nobody_trusted_signed_proves_nothing(copy, note, sentence):
     (copy / "checkpoint").write_bytes(note)
