@@ -20,8 +20,8 @@ async def test_a_person_is_erased_everywhere_once_no_hold_covers_them(rest, clai
     assert answered.status_code == 200, answered.text
 
     async def logged() -> bool:
-        entries = (await officer.get("/api/v1/audit/entries", params={"actor_id": claimant})).json()["entries"]
-        return {"claim.created", "prompt.answered"} <= {entry["action"] for entry in entries}
+        listed = (await officer.get("/api/v1/audit/entries", params={"actor_id": claimant})).json()
+        return {"claim.created", "prompt.answered"} <= {entry["action"] for entry in listed.get("entries", [])}
 
     await eventually(logged)
     placing = {"request_id": str(uuid4()), "scope": {"claim_id": claim["claimId"]}, "reason": "case 17"}
