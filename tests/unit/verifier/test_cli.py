@@ -29,6 +29,10 @@ def say_hello():
     typer.echo("hello")
 
 
+def bye():
+    typer.echo("bye")
+
+
 group = typer.Typer()
 group.command("hello")(say_hello)
 
@@ -99,6 +103,26 @@ class TestPlugins:
         result = run("team", "hello", plugins=[("team", f"{module}:group")])
         assert (result.exit_code, result.output) == (0, "hello\n")
 
+    def test_with_a_dot_become_subcommands_beside_those_that_are_there(self, run, module):
+        plugins = [("audit.hello", f"{module}:say_hello"), ("team", f"{module}:group"), ("team.bye", f"{module}:bye")]
+        assert run("audit", "hello", plugins=plugins).output == "hello\n"
+        assert run("team", "hello", plugins=plugins).output == "hello\n"
+        assert run("team", "bye", plugins=plugins).output == "bye\n"
+        assert {"hello", "verify", "watch", "proof"} <= set(run("audit", "--help", plugins=plugins).output.split())
+
+    def test_with_a_dot_make_the_group_that_nobody_else_has(self, run, module):
+        plugins = [("crew.bye", f"{module}:bye"), ("crew.hello", f"{module}:say_hello")]
+        assert run("crew", "bye", plugins=plugins).output == "bye\n"
+
+    def test_with_a_dot_that_do_not_load_say_so_and_break_nothing_else(self, run, module):
+        plugins = [("audit.broken", "no_such_module:app"), ("audit.hello", f"{module}:say_hello")]
+        listed = run("audit", "--help", plugins=plugins)
+        assert (listed.exit_code, "no_such_module:app does not load" in plain(listed)) == (0, True)
+        assert run("audit", "hello", plugins=plugins).exit_code == 0
+        assert run("audit", "verify", "--help", plugins=plugins).exit_code == 0
+        broken = run("audit", "broken", plugins=plugins)
+        assert (broken.exit_code, "does not load" in broken.output) == (1, True)
+
     def test_that_do_not_load_say_so_and_break_nothing_else(self, run, module, packet, written):
         plugins = [("broken", "no_such_module:app"), ("greet", f"{module}:say_hello")]
         listed = run("--help", plugins=plugins)
@@ -115,6 +139,7 @@ class TestPlugins:
 
         monkeypatch.setattr(EntryPoint, "load", load)
         assert "loaded" in plain(run("--help", plugins=[("other", "a:b")]))
+        assert "loaded" not in plain(run("audit", "proof", "--help", plugins=[("audit.other", "a:b")]))
         assert "loaded" not in plain(run("verify", str(written(packet)), plugins=[("other", "a:b")]))
 
 

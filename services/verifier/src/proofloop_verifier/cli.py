@@ -2,7 +2,8 @@
 
 A distribution adds a command by an entry point in the group `proofloop.commands`. Its name is the command's
 name; it loads to a `typer.Typer` (a command with subcommands) or to a function (a command by itself). A
-`typer.Typer` of the name `audit` adds its subcommands to ours.
+`typer.Typer` of the name `audit` adds its subcommands to ours. A name with a dot, such as `audit.fsck`, is a
+subcommand of the command before the dot, whoever that one comes from.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from proofloop_verifier.report import Check, Report, Verdict
 from proofloop_verifier.terminal import EXIT_CODES, print_report, read_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 COMMANDS = "proofloop.commands"
 """Entry point group of further commands."""
@@ -68,36 +69,72 @@ def _conclusion(report: Report) -> str:
 
 
 def _wanted(arguments: Sequence[str], plugins: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """The plugins that these arguments need: the ones named, none for `verify`, else all, to be listed."""
-    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    """The plugins that these arguments need: the ones named, none for `verify`, else all, to be listed.
+
+    Of the subcommands that are named with a dot, too, it is the one named, and all only where none is.
+    """
+    command, subcommand, *_ = [argument for argument in arguments if not argument.startswith("-")] + [""] * 2
     if command == verify.__name__:
         return []
     ordered = sorted(plugins, key=lambda plugin: plugin.name)
-    named = [plugin for plugin in ordered if plugin.name == command]
-    return named if named or command == _AUDIT else ordered
+    named = [plugin for plugin in ordered if plugin.name.partition(".")[0] == command]
+    if not named and command != _AUDIT:
+        return ordered
+    return [plugin for plugin in named if not subcommand or plugin.name.partition(".")[2] in ("", subcommand)]
 
 
-def _add(app: typer.Typer, audit: typer.Typer, plugin: EntryPoint) -> None:
-    """Add a plugin's command, or, where it does not load, one that says so."""
-    home = audit if plugin.name == _AUDIT else app
-    try:
-        command = plugin.load()
-    except Exception as error:  # noqa: BLE001 -- a plugin is others' code: it may break itself, never the rest
-        reason = f"{plugin.value} does not load: {error!r}"
+class _Commands:
+    """The commands while they are put together: those at the top, and the groups of subcommands by name."""
 
-        def broken() -> None:
-            typer.echo(reason, err=True)
-            raise typer.Exit(1)
+    def __init__(self, app: typer.Typer) -> None:
+        self._app = app
+        self._groups: dict[str, typer.Typer] = {}
 
-        home.command(plugin.name, help=f"Broken: {reason}")(broken)
-        return
-    if not isinstance(command, typer.Typer):
-        home.command(plugin.name)(command)
-    elif home is audit:
-        # Without a name its commands stand beside ours.
-        audit.add_typer(command)
-    else:
-        app.add_typer(command, name=plugin.name)
+    def add_group(self, name: str, group: typer.Typer) -> None:
+        """Add a command with subcommands."""
+        if name in self._groups:
+            # Without a name its commands stand beside those that are there.
+            self._groups[name].add_typer(group)
+        else:
+            self._groups[name] = group
+            self._app.add_typer(group, name=name)
+
+    def add(self, plugin: EntryPoint) -> None:
+        """Add a plugin's command, or, where it does not load, one that says so."""
+        group, dot, subcommand = plugin.name.partition(".")
+        name = subcommand if dot else group
+        try:
+            command = plugin.load()
+        except Exception as error:  # noqa: BLE001 -- a plugin is others' code: it may break itself, never the rest
+            reason = f"{plugin.value} does not load: {error!r}"
+            self._home(group, dot).command(name, help=f"Broken: {reason}")(_broken(reason))
+            return
+        if not isinstance(command, typer.Typer):
+            self._home(group, dot).command(name)(command)
+        elif dot:
+            self._home(group, dot).add_typer(command, name=name)
+        else:
+            self.add_group(group, command)
+
+    def _home(self, group: str, dot: str) -> typer.Typer:
+        """What a command belongs to: the group before its dot, which is made where there is none; or the top.
+
+        Without a dot, one with the name of a group becomes a subcommand of it.
+        """
+        if group in self._groups:
+            return self._groups[group]
+        if not dot:
+            return self._app
+        self.add_group(group, typer.Typer(no_args_is_help=True))
+        return self._groups[group]
+
+
+def _broken(reason: str) -> Callable[[], None]:
+    def broken() -> None:
+        typer.echo(reason, err=True)
+        raise typer.Exit(1)
+
+    return broken
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
@@ -105,10 +142,10 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, add_completion=False)
     app.callback()(proofloop)
     app.command()(verify)
-    audit = log_cli.commands()
-    app.add_typer(audit, name=_AUDIT)
+    commands = _Commands(app)
+    commands.add_group(_AUDIT, log_cli.commands())
     for plugin in _wanted(arguments, entry_points(group=COMMANDS)):
-        _add(app, audit, plugin)
+        commands.add(plugin)
     return app
 
 
