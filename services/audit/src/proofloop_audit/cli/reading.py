@@ -17,7 +17,7 @@ def list_entries(
     connection: Connection,
     limit: Annotated[int, typer.Option(min=0, metavar="N", help="At most so many; 0 for all.")] = 50,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Default: the newest first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an entry as JSON on each line, as over REST.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an entry on each line, as JSON.")] = False,
 ) -> None:
     """List the entries of your tenant's log, the newest first.
 
@@ -41,7 +41,7 @@ def list_entries(
 def show(
     entry_id: Annotated[UUID, typer.Argument(metavar="ENTRY_ID", help="The entry's id, as `list` shows it.")],
     connection: Connection,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as over REST.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show an entry in full.
 

@@ -40,7 +40,7 @@ def stats(
         Path | None,
         typer.Option(dir_okay=False, metavar="FILE", help="Write a report instead: .pdf, .xlsx or .json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, as over REST.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show the figures of the sessions that began in the last days, in UTC.
 

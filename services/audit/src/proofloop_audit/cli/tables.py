@@ -29,7 +29,7 @@ def console() -> Console:
 
 
 def to_json(message: Message, indent: int | None = None) -> str:
-    """Return the proto3 JSON form of a message, fields without a value included: what REST answers with, too."""
+    """Return the proto3 JSON form of a message, fields without a value included."""
     return json_format.MessageToJson(message, always_print_fields_with_no_presence=True, indent=indent)
 
 
