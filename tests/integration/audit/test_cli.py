@@ -200,7 +200,7 @@ async def test_an_export_is_the_log_that_was_signed_or_gets_no_name(
 
 
 async def test_an_export_that_breaks_off_leaves_no_file_that_looks_whole(
-    append_many, proofloop, superuser, folder
+    append_many, proofloop, superuser, token_for, folder
 ) -> None:
     await append_many(500, reason="r" * 2000)
     # What no service can open ends the stream, when much of it has been sent.
@@ -211,6 +211,9 @@ async def test_an_export_that_breaks_off_leaves_no_file_that_looks_whole(
     assert names(folder) == ["log.jsonl.partial"]
     assert 0 < len((folder / "log.jsonl.partial").read_bytes().splitlines()) < 400
     assert (await proofloop("export", "--output", folder / "none" / "log.jsonl")).exit_code == 1
+    reviewer = token_for("rita", "reviewer")
+    assert (await proofloop("export", "--output", folder / "refused", TOKEN=reviewer)).exit_code == 1
+    assert names(folder) == ["log.jsonl.partial"]
 
 
 async def test_figures_of_sessions_are_tables_json_and_reports(audit, proofloop, folder) -> None:

@@ -94,8 +94,6 @@ class Audit:
             return
         except grpc.RpcError as error:
             refuse(error, self.connection.server, self.connection.timeout)
-        finally:
-            call.cancel()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

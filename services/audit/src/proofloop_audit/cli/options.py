@@ -1,8 +1,8 @@
 """Options that several commands share, each set of them written once, as a dataclass."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import Field, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
@@ -16,6 +16,7 @@ from proofloop.audit.v1 import log_pb2
 
 from proofloop_audit.cli.words import Exit, fail
 
+_NAMED = inspect.Parameter.KEYWORD_ONLY
 _ENVIRONMENT = 'eval "$(proofloop env)" sets them all but TOKEN, which is yours.'
 
 
@@ -137,7 +138,10 @@ class Filters:
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Make every parameter of a command that is a dataclass into an option for each of its fields."""
+    """Make every parameter of a command that is a dataclass into an option for each of its fields.
+
+    The fields carry their options as annotations do, and have defaults.
+    """
     parameters = inspect.signature(command).parameters.values()
     sets: dict[str, type[Any]] = {
         parameter.name: parameter.annotation
@@ -151,20 +155,13 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
             options[name] = made(**{field.name: options.pop(field.name) for field in fields(made)})
         command(**options)
 
-    own = [parameter for parameter in parameters if parameter.name not in sets]
+    own = [parameter.replace(kind=_NAMED) for parameter in parameters if parameter.name not in sets]
     shared = [_parameter(field) for made in sets.values() for field in fields(made)]
-    ordered = sorted([*own, *shared], key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    spread_out.__signature__ = inspect.Signature(list(_by_keyword(ordered)))  # type: ignore[attr-defined]
+    # What typer reads; it would follow __wrapped__ to the command as it was written.
+    spread_out.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     del spread_out.__wrapped__
     return spread_out
 
 
 def _parameter(field: "Field[Any]") -> inspect.Parameter:
-    default = inspect.Parameter.empty if field.default is MISSING else field.default
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(field.name, kind, default=default, annotation=field.type)
-
-
-def _by_keyword(parameters: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:
-    for parameter in parameters:
-        yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    return inspect.Parameter(field.name, _NAMED, default=field.default, annotation=field.type)
