@@ -264,8 +264,8 @@ async def test_what_is_missing_or_refused_is_said_in_plain_words(
     ):
         result = await proofloop(*arguments, **environment)
         assert (result.exit_code, said in words(result.stderr), result.stdout) == (code, True, ""), result.stderr
-    # As long as this transaction lasts, nothing is answered.
-    async with superuser.transaction():
+    # As long as this transaction lasts, nothing is answered; without the option a command waits for half a minute.
+    async with superuser.transaction(), asyncio.timeout(25):
         await superuser.execute("LOCK TABLE log_entry IN ACCESS EXCLUSIVE MODE")
         for command in ("list", "export"):
             result = await proofloop(command, "--timeout", timedelta(milliseconds=300).total_seconds())
