@@ -15,7 +15,16 @@ MAX_FINDINGS = 1000
 _MAX_CHARACTERS = 1000
 
 
-class Check(StrEnum):
+class CheckKind(StrEnum):
+    """Checks, in the order in which they are reported."""
+
+    @property
+    def meaning(self) -> str:
+        """What the check establishes, for people."""
+        raise NotImplementedError
+
+
+class Check(CheckKind):
     """The checks of a packet, in the order in which they are made and reported."""
 
     ARCHIVE = "archive"
@@ -49,7 +58,7 @@ _MEANINGS = {
 }
 
 
-class LogCheck(StrEnum):
+class LogCheck(CheckKind):
     """The checks of a copy of a log, in the order in which they are reported."""
 
     CHECKPOINT = "checkpoint"
@@ -77,7 +86,7 @@ _LOG_MEANINGS = {
 class Finding:
     """One thing that is wrong, or that could not be checked."""
 
-    check: Check | LogCheck
+    check: CheckKind
     subject: str
     """The file or audit entry that it is about."""
     sentence: str
@@ -169,5 +178,5 @@ def bounded(findings: Iterable[Finding]) -> list[Finding]:
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The findings in the order of the checks."""
-    order: list[Check | LogCheck] = [*Check]
+    order: list[CheckKind] = [*Check]
     return tuple(sorted(findings, key=lambda finding: order.index(finding.check)))

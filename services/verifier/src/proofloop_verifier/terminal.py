@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proofloop_verifier.note import NoteError, VerifierKey
-from proofloop_verifier.report import Check, Finding, LogCheck, Verdict
+from proofloop_verifier.report import CheckKind, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +27,7 @@ def read_keys(texts: Iterable[str]) -> list[VerifierKey]:
     return [_read_key(text) for text in texts]
 
 
-def print_report(
-    checks: type[Check] | type[LogCheck], findings: Sequence[Finding], conclusion: str, *, looked: bool
-) -> None:
+def print_report(checks: type[CheckKind], findings: Sequence[Finding], conclusion: str, *, looked: bool) -> None:
     """Print what each check found, every finding, and the conclusion; `looked`: whether anything was looked at."""
     console = Console(highlight=False)
     table = Table("check", "result", show_edge=False)

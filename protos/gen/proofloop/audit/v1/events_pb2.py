@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from proofloop.audit.v1 import sessions_pb2 as proofloop_dot_audit_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fproofloop/audit/v1/events.proto\x12\x12proofloop.audit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!proofloop/audit/v1/sessions.proto\"6\n\rSubjectErased\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tpseudonym\x18\x02 \x01(\t\"V\n\x0fLegalHoldPlaced\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\x12\x11\n\tpseudonym\x18\x04 \x01(\t\"$\n\x11LegalHoldReleased\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\"\xef\x01\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nstarted_by\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0binput_files\x18\t \x03(\x0b\x32\x1f.proofloop.audit.v1.SessionFile\"[\n\x14SessionEventRecorded\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .proofloop.audit.v1.SessionEvent\"\xa1\x02\n\x0cSessionEnded\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .proofloop.audit.v1.SessionState\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x35\n\x0coutput_files\x18\x06 \x03(\x0b\x32\x1f.proofloop.audit.v1.SessionFile\x12+\n\x07\x66igures\x18\x07 \x03(\x0b\x32\x1a.proofloop.audit.v1.Figureb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fproofloop/audit/v1/events.proto\x12\x12proofloop.audit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!proofloop/audit/v1/sessions.proto\"6\n\rSubjectErased\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tpseudonym\x18\x02 \x01(\t\"V\n\x0fLegalHoldPlaced\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\x12\x11\n\tpseudonym\x18\x04 \x01(\t\"$\n\x11LegalHoldReleased\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\">\n\nLogDamaged\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08sentence\x18\x03 \x01(\t\"\xef\x01\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nstarted_by\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0binput_files\x18\t \x03(\x0b\x32\x1f.proofloop.audit.v1.SessionFile\"[\n\x14SessionEventRecorded\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x05\x65vent\x18\x02 \x01(\x0b\x32 .proofloop.audit.v1.SessionEvent\"\xa1\x02\n\x0cSessionEnded\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .proofloop.audit.v1.SessionState\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x35\n\x0coutput_files\x18\x06 \x03(\x0b\x32\x1f.proofloop.audit.v1.SessionFile\x12+\n\x07\x66igures\x18\x07 \x03(\x0b\x32\x1a.proofloop.audit.v1.Figureb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEGALHOLDPLACED']._serialized_end=297
   _globals['_LEGALHOLDRELEASED']._serialized_start=299
   _globals['_LEGALHOLDRELEASED']._serialized_end=335
-  _globals['_SESSIONSTARTED']._serialized_start=338
-  _globals['_SESSIONSTARTED']._serialized_end=577
-  _globals['_SESSIONEVENTRECORDED']._serialized_start=579
-  _globals['_SESSIONEVENTRECORDED']._serialized_end=670
-  _globals['_SESSIONENDED']._serialized_start=673
-  _globals['_SESSIONENDED']._serialized_end=962
+  _globals['_LOGDAMAGED']._serialized_start=337
+  _globals['_LOGDAMAGED']._serialized_end=399
+  _globals['_SESSIONSTARTED']._serialized_start=402
+  _globals['_SESSIONSTARTED']._serialized_end=641
+  _globals['_SESSIONEVENTRECORDED']._serialized_start=643
+  _globals['_SESSIONEVENTRECORDED']._serialized_end=734
+  _globals['_SESSIONENDED']._serialized_start=737
+  _globals['_SESSIONENDED']._serialized_end=1026
 # @@protoc_insertion_point(module_scope)

@@ -110,6 +110,39 @@ class LegalHoldReleased(_message.Message):
 Global___LegalHoldReleased: _TypeAlias = LegalHoldReleased  # noqa: Y015
 
 @_typing.final
+class LogDamaged(_message.Message):
+    """LogDamaged (`log.damaged`): the service checked a log of its own and found a part of it that is not what it was, or is
+    not what was signed or published. It is published once for each such part, by whoever finds it first. The entity of the
+    event is the log, whose id is the tenant's; the actor is the audit service, the outcome a failure.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    check: _builtins.str
+    """What kind of thing is wrong: `checkpoint`, `entry`, `tree`, `leaf`, `chain`, `search`, `personal` or `published`."""
+    subject: _builtins.str
+    """What is wrong: an entry such as `entry 17`, a column, a stored hash, a checkpoint, or an object of the store."""
+    sentence: _builtins.str
+    """What is wrong with it, for people."""
+    def __init__(
+        self,
+        *,
+        check: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "sentence", b"sentence", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogDamaged: _TypeAlias = LogDamaged  # noqa: Y015
+
+@_typing.final
 class SessionStarted(_message.Message):
     """SessionStarted (`session.started`): somebody began a run of document work."""
 

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.errors import DependencyUnavailable, Overloaded
 from proofloop_runtime.ports import Clock
-from proofloop_verifier import merkle, note
+from proofloop_verifier import merkle, note, tiles
 from proofloop_verifier.merkle import CompactRange
+from proofloop_verifier.tiles import HEIGHT, WIDTH
 
 from proofloop_audit import telemetry
 from proofloop_audit.log.store import (
@@ -21,6 +22,7 @@ from proofloop_audit.log.store import (
     select_checkpoint,
     select_size,
     select_subtrees,
+    select_tile,
 )
 
 log = logging.getLogger(__name__)
@@ -100,6 +102,19 @@ async def root_at(unit: UnitOfWork, size: int) -> bytes:
     subtrees = merkle.root_subtrees(size)
     roots = await select_subtrees(unit, subtrees)
     return CompactRange(size, tuple(roots[subtree] for subtree in subtrees)).root()
+
+
+async def unfinished(unit: UnitOfWork, size: int) -> list[list[bytes]]:
+    """Return what is stored of the unfinished tile of each level of a tree, upward; none of level 0, the leaf hashes.
+
+    Raises:
+        KeyError: a hash is missing.
+    """
+    edge: list[list[bytes]] = [[]]
+    for level in tiles.levels(size)[1:]:
+        end = size >> HEIGHT * level
+        edge.append(await select_tile(unit, HEIGHT * level, end - end % WIDTH, end))
+    return edge
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:

@@ -25,7 +25,7 @@ from proofloop_verifier.note import Checkpoint, Note, NoteError, VerifierKey
 from proofloop_verifier.tiles import HEIGHT, WIDTH, Tile, TileError
 
 from proofloop_audit import telemetry
-from proofloop_audit.log.checkpoints import CheckpointSigner, root_at
+from proofloop_audit.log.checkpoints import CheckpointSigner, root_at, unfinished
 from proofloop_audit.log.store import (
     CheckpointRow,
     LeafRow,
@@ -33,7 +33,6 @@ from proofloop_audit.log.store import (
     select_leaves,
     select_size,
     select_subtrees,
-    select_tile,
 )
 
 PROBE = "publication"
@@ -138,26 +137,13 @@ class Publisher:
         """Return the size of the published checkpoint, having checked that our log begins with its tree."""
         if stored is None:
             return 0
-        place, origin = f"{tenant}/{tiles.CHECKPOINT}", self._signer.origin(tenant)
-        try:
-            note = Note.parse(stored.content)
-            checkpoint = Checkpoint.parse(note.text)
-            signers = note.verify([VerifierKey.parse(self._signer.verifier_key(tenant))])
-        except NoteError as error:
-            raise ForkFound(place, str(error)) from error
-        if not signers or checkpoint.origin != origin:
-            raise ForkFound(place, f"not a checkpoint that {origin} signed")
         async with self._log(tenant) as unit:
-            size = await select_size(unit)
-            if checkpoint.size > size:
-                raise ForkFound(place, f"it covers {checkpoint.size} entries, and the log has {size}")
-            if await root_at(unit, checkpoint.size) != checkpoint.root:
-                raise ForkFound(place, f"its tree of {checkpoint.size} entries is not that of the log")
-        return checkpoint.size
+            return await published_size(unit, self._signer, stored)
 
     async def _grow(self, tenant: str, size: int, to: CheckpointRow, stored: SmallObject | None) -> bool:
         """Publish from one size to a checkpoint; False if somebody else published meanwhile."""
-        edge = await self._edge(tenant, size)
+        async with self._log(tenant) as unit:
+            edge = await unfinished(unit, size)
         async for rows in self._pages(tenant, size // WIDTH, to.size):
             edge[0] = await self._write_page(tenant, rows)
             await self._write_filled(tenant, edge, rows[0].index // WIDTH)
@@ -176,15 +162,6 @@ class Publisher:
             media_type="text/plain; charset=utf-8",
             cache_control=_NEVER,
         )
-
-    async def _edge(self, tenant: str, size: int) -> list[list[bytes]]:
-        """Return what stands in the unfinished tile of each level, upward; level 0 is read with its entries."""
-        edge: list[list[bytes]] = [[]]
-        async with self._log(tenant) as unit:
-            for level in tiles.levels(size)[1:]:
-                end = size >> HEIGHT * level
-                edge.append(await select_tile(unit, HEIGHT * level, end - end % WIDTH, end))
-        return edge
 
     async def _pages(self, tenant: str, first: int, size: int) -> AsyncIterator[list[LeafRow]]:
         """Read the entries of a log bundle by bundle, and hold those of a full one to the root that was stored."""
@@ -257,6 +234,30 @@ class Publisher:
                 continue
             if tile.is_partial and tile.position < size >> HEIGHT * (max(tile.level, 0) + 1):
                 await self._objects.delete(key)
+
+
+async def published_size(unit: UnitOfWork, signer: CheckpointSigner, stored: SmallObject) -> int:
+    """Return the size of the published checkpoint of a transaction's log, which must begin with its tree.
+
+    Raises:
+        ForkFound: it does not, or that is no checkpoint of the log.
+        KeyError: a stored hash that its tree consists of is missing.
+    """
+    place, origin = f"{unit.tenant}/{tiles.CHECKPOINT}", signer.origin(unit.tenant)
+    try:
+        note = Note.parse(stored.content)
+        checkpoint = Checkpoint.parse(note.text)
+        signers = note.verify([VerifierKey.parse(signer.verifier_key(unit.tenant))])
+    except NoteError as error:
+        raise ForkFound(place, str(error)) from error
+    if not signers or checkpoint.origin != origin:
+        raise ForkFound(place, f"not a checkpoint that {origin} signed")
+    size = await select_size(unit)
+    if checkpoint.size > size:
+        raise ForkFound(place, f"it covers {checkpoint.size} entries, and the log has {size}")
+    if await root_at(unit, checkpoint.size) != checkpoint.root:
+        raise ForkFound(place, f"its tree of {checkpoint.size} entries is not that of the log")
+    return checkpoint.size
 
 
 def _fit(rows: Sequence[LeafRow], begin: int, end: int, root: bytes | None) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from proofloop_runtime.call import CallerType
 from proofloop_runtime.database import Database, UnitOfWork
@@ -68,7 +69,7 @@ class Unsealed:
                 draft,
                 SubjectCommitment(self.subject.pseudonym, commitment(salt, part)),
                 AESGCM(key).encrypt(_NONCE, part, None),
-                blake2b(draft.fingerprint_input(part), key=self.fingerprint_key, digest_size=_KEY_BYTES).digest(),
+                _fingerprint(self.fingerprint_key, draft, part),
             )
         return self._sealed
 
@@ -139,7 +140,7 @@ class Sealer:
         """Return the subject of this name as it is in a transaction, made there if it is new."""
         tenant = unit.tenant
         generation = self.generation(tenant)
-        index = self._blind_index(tenant, name)
+        index = self.blind_index(tenant, name)
         fresh = SubjectRow(
             pseudonym=self.new_pseudonym(),
             wrapped_key=self._keys.wrap(tenant, self._randomness.bytes(_KEY_BYTES)),
@@ -151,7 +152,7 @@ class Sealer:
 
     async def pseudonym(self, unit: UnitOfWork, name: str) -> str | None:
         """Return the pseudonym of a subject; None if the log does not know it, or not any more."""
-        row = await select_subject(unit, self._blind_index(unit.tenant, name))
+        row = await select_subject(unit, self.blind_index(unit.tenant, name))
         return None if row is None else row.pseudonym
 
     def new_pseudonym(self) -> str:
@@ -173,7 +174,7 @@ class Sealer:
         found = []
         async with self._database.transaction(tenant) as unit:
             for actor_type in ("user", "service"):
-                row = await select_subject(unit, self._blind_index(tenant, f"{actor_type}:{actor_id}"))
+                row = await select_subject(unit, self.blind_index(tenant, f"{actor_type}:{actor_id}"))
                 if row is not None:
                     found.append(row.pseudonym)
         return found
@@ -188,6 +189,18 @@ class Sealer:
         rows = await select_subjects_by_pseudonym(unit, pseudonyms)
         return {row.pseudonym: _extract(self._keys.unwrap(unit.tenant, row.wrapped_key)) for row in rows}
 
+    def subject_key(self, tenant: str, wrapped_key: bytes) -> hmac.HMAC | None:
+        """Return a subject's key as it was stored; None if that is not what was stored once."""
+        try:
+            return _extract(self._keys.unwrap(tenant, wrapped_key))
+        # ValueError: it has not even the length of one.
+        except (InvalidTag, ValueError):
+            return None
+
+    def fingerprint(self, draft: Draft, part: bytes) -> bytes:
+        """Return what recognises a repetition of an entry with this personal part."""
+        return _fingerprint(self._tenant_key(draft.tenant, "fingerprint"), draft, part)
+
     async def _subject(self, tenant: str, name: str) -> Subject:
         async with self._database.transaction(tenant) as unit:
             subject = await self.subject_within(unit, name)
@@ -196,7 +209,7 @@ class Sealer:
             self._subjects.popitem(last=False)
         return subject
 
-    def _blind_index(self, tenant: str, name: str) -> bytes:
+    def blind_index(self, tenant: str, name: str) -> bytes:
         """Return what finds a subject without naming it: a keyed hash."""
         return hmac.digest(self._tenant_key(tenant, "blind-index"), name.encode(), "sha256")
 
@@ -213,6 +226,10 @@ def open_part(keys: Mapping[str, hmac.HMAC], entry_id: str, pseudonym: str, seal
         return PersonalPart(pseudonym)
     salt, key = _derive(keys[pseudonym], entry_id)
     return PersonalPart(pseudonym, salt, AESGCM(key).decrypt(_NONCE, sealed_part, None))
+
+
+def _fingerprint(key: bytes, draft: Draft, part: bytes) -> bytes:
+    return blake2b(draft.fingerprint_input(part), key=key, digest_size=_KEY_BYTES).digest()
 
 
 def name_of(actor: Actor) -> str:

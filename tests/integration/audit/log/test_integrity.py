@@ -1,0 +1,255 @@
+"""Logs that are damaged where they are kept, by whoever may do anything in the database and in the object store."""
+
+import json
+import re
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from proofloop.audit.v1 import log_pb2
+from proofloop.audit.v1 import log_service_pb2 as contract
+from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
+from proofloop_audit.fsck import check
+from proofloop_audit.log.checkpoints import load_signing_key
+from proofloop_audit.settings import AuditSettings
+from proofloop_runtime.breaker import Breakers
+from proofloop_runtime.objects import S3Objects
+from proofloop_runtime.ports import SystemClock
+from proofloop_verifier.merkle import leaf_hash, root_of
+from proofloop_verifier.note import Checkpoint, Note, sign
+from proofloop_verifier.report import Verdict
+
+ORIGIN = "proofloop.local/acme"
+CLAIMS = [f"0198a4f2-0000-7000-8000-00000000000{number}" for number in range(3)]
+SIZE = 600
+TABLES = ("log_entry", "log_subtree", "log_checkpoint", "subject")
+
+
+class Kept:
+    """A log where it is kept, and whoever may do anything to it, and undo it."""
+
+    def __init__(self, settings: AuditSettings, superuser: asyncpg.Connection) -> None:
+        assert settings.s3 is not None
+        self.settings = settings
+        self.superuser = superuser
+        self.objects = S3Objects(settings.s3, Breakers(SystemClock()))
+        self._overwritten: dict[str, bytes] = {}
+
+    async def keep(self) -> None:
+        # Whether what the test itself does is durable is no matter.
+        await self.superuser.execute("SET synchronous_commit = off")
+        for table in TABLES:
+            await self.superuser.execute(f"CREATE TABLE kept_{table} AS TABLE {table}")
+
+    async def undo(self) -> None:
+        for table in TABLES:
+            restore = f"DELETE FROM {table} WHERE tenant = 'acme'; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608
+            await self.superuser.execute(restore)
+        for key, content in self._overwritten.items():
+            await self._write(key, content)
+        self._overwritten.clear()
+
+    async def sql(self, statement: str, *parameters: object) -> None:
+        assert await self.superuser.execute(statement, *parameters) not in ("UPDATE 0", "DELETE 0", "INSERT 0 0")
+
+    async def set(self, index: int, column: str, value: object) -> None:
+        await self.sql(f"UPDATE log_entry SET {column} = $1 WHERE tenant = 'acme' AND index = $2", value, index)  # noqa: S608
+
+    async def entry(self, index: int) -> asyncpg.Record:
+        return await self.superuser.fetchrow("SELECT * FROM log_entry WHERE tenant = 'acme' AND index = $1", index)
+
+    async def replace(self, index: int, leaf: bytes) -> None:
+        await self.set(index, "leaf", leaf)
+        await self.set(index, "leaf_hash", leaf_hash(leaf))
+
+    async def publish(self, name: str, content: bytes | None) -> None:
+        """Replace what is published, or remove it."""
+        stored = await self.objects.read(f"acme/{name}")
+        assert stored is not None
+        self._overwritten[f"acme/{name}"] = stored.content
+        await self._write(f"acme/{name}", content)
+
+    async def published(self, name: str) -> bytes:
+        stored = await self.objects.read(f"acme/{name}")
+        assert stored is not None
+        return stored.content
+
+    async def _write(self, key: str, content: bytes | None) -> None:
+        await self.objects.delete(key)
+        if content is not None:
+            options = {"media_type": "text/plain", "cache_control": "no-cache"}
+            assert await self.objects.put_if(key, content, replacing=None, **options)
+
+    async def findings(self) -> list[str]:
+        """What is found: `check: subject`."""
+        [report] = await check(self.settings, ["acme"])
+        assert (report.verdict is Verdict.VERIFIED) == (not report.findings)
+        return [f"{finding.check}: {finding.subject}" for finding in report.findings]
+
+
+@pytest.fixture
+async def kept(replica, publishing, superuser, new_request, token_for, eventually) -> Kept:
+    """A log of 600 entries, of several people of whom one is erased, of claims and sessions, published as files."""
+    log = Kept(publishing, superuser)
+    async with replica(base=publishing) as service, service.channel() as channel:
+        stub = LogServiceStub(channel)
+        for begin, end in ((0, 100), (100, 300), (301, SIZE)):
+            entries = [new_request(**about(index)) for index in range(begin, end)]
+            await stub.AppendEntries(contract.AppendEntriesRequest(entries=entries))
+            await stub.GetCheckpoint(contract.GetCheckpointRequest())
+            if end == 300:
+                async with service.channel(peer="cli", token=token_for("cora", "compliance")) as officer:
+                    subject = log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id="ann")
+                    request = contract.EraseSubjectRequest(request_id=str(uuid4()), subject=subject, reason="asked")
+                    await LogServiceStub(officer).EraseSubject(request)
+
+        async def published() -> bool:
+            stored = await log.objects.read("acme/checkpoint")
+            return stored is not None and Checkpoint.parse(Note.parse(stored.content).text).size == SIZE
+
+        await eventually(published)
+    await log.keep()
+    return log
+
+
+def about(index: int) -> dict[str, object]:
+    """What the entry of an index says."""
+    return {
+        "actor": log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id=("ann", "bob", "cid")[index % 3 if index < 300 else 1]),
+        "claim_id": CLAIMS[index % 3] if index % 4 else "",
+        "session_id": f"session-{index}" if index % 5 == 0 else "",
+        "entity_id": f"prompt-{index}",
+        "reason": "why",
+        "details_json": json.dumps({"number": index}),
+    }
+
+
+ROWS = {
+    # Columns that entries are found by.
+    "UPDATE log_entry SET entry_id = gen_random_uuid() WHERE index = 7": "search: entry 7, entry_id",
+    "UPDATE log_entry SET entity_type = 'claim' WHERE index = 7": "search: entry 7, entity_type",
+    "UPDATE log_entry SET entity_id = 'prompt-8' WHERE index = 7": "search: entry 7, entity_id",
+    "UPDATE log_entry SET action = 'prompt.asked' WHERE index = 7": "search: entry 7, action",
+    "UPDATE log_entry SET session_id = NULL WHERE index = 10": "search: entry 10, session_id",
+    "UPDATE log_entry SET outcome = 'denied' WHERE index = 7": "search: entry 7, outcome",
+    "UPDATE log_entry SET fingerprint = '\\x00' WHERE index = 7": "search: entry 7, fingerprint",
+    "UPDATE log_entry SET claim_sequence = 70 WHERE index = 7": "search: entry 7, claim_sequence",
+    "UPDATE log_entry SET claim_id = gen_random_uuid() WHERE index = 599": "search: entry 599, claim_id",
+    "UPDATE log_entry SET append_time = append_time + interval '1us' WHERE index = 7": "search: entry 7, append_time",
+    "UPDATE log_entry SET pseudonym = $bob WHERE index = 2": "search: entry 2, pseudonym",
+    "UPDATE subject SET blind_index = '\\x00' WHERE pseudonym = $bob": "search: subject $bob, blind_index",
+    # Entries and their hashes.
+    "UPDATE log_entry SET leaf_hash = '\\x00' WHERE index = 7": "entry: entry 7",
+    "UPDATE log_entry SET leaf = leaf || ' ' WHERE index = 7": "entry: entry 7, leaf: entry 7",
+    "DELETE FROM log_entry WHERE index = 300": "entry: entry 300",
+    "DELETE FROM log_entry WHERE index >= 590": "checkpoint: checkpoint 600, published: acme/checkpoint",
+    "UPDATE log_entry SET index = 9000000000000000000 WHERE index = 599": "entry: entry 599, entry: entry 768",
+    "UPDATE log_entry SET index = -1 WHERE index = 599": "entry: entry -1, checkpoint: checkpoint 600",
+    "UPDATE log_entry a SET leaf = b.leaf, leaf_hash = b.leaf_hash FROM log_entry b"
+    " WHERE (a.index, b.index) IN ((7, 8), (8, 7))": (
+        "tree: subtree 8/0, search: entry 7, entry_id, search: entry 8, entry_id, published: acme/tile/0/000"
+    ),
+    # The tree.
+    "UPDATE log_subtree SET root = '\\x00' WHERE position = 1": "tree: subtree 8/1",
+    "DELETE FROM log_subtree WHERE position = 1": "tree: subtree 8/1",
+    "UPDATE log_subtree SET position = 2 WHERE position = 1": "tree: subtree 8/2, tree: subtree 8/1",
+    "INSERT INTO log_subtree VALUES ('acme', 3, 0, '')": "tree: subtree 3/0",
+    # Checkpoints.
+    "UPDATE log_checkpoint SET root = '\\x00' WHERE size = 301": "checkpoint: checkpoint 301",
+    "UPDATE log_checkpoint SET note = replace(note, 'loop', 'pool') WHERE size = 100": "checkpoint: checkpoint 100",
+    "UPDATE log_checkpoint SET note = note || E'\\n' WHERE size = 100": "checkpoint: checkpoint 100",
+    "UPDATE log_checkpoint SET size = 601 WHERE size = 600": "checkpoint: checkpoint 601",
+    "UPDATE log_checkpoint SET size = 101 WHERE size = 100": "checkpoint: checkpoint 101",
+    # Personal parts.
+    "UPDATE log_entry SET sealed_part = '\\x00' WHERE index = 7": "personal: entry 7, sealed_part",
+    "UPDATE log_entry a SET sealed_part = b.sealed_part FROM log_entry b WHERE a.index = 7 AND b.index = 10": (
+        "personal: entry 7, sealed_part"
+    ),
+    "UPDATE subject SET wrapped_key = '\\x00' WHERE pseudonym = $bob": "personal: subject $bob",
+    "DELETE FROM subject WHERE pseudonym = $bob": "personal: subject $bob",
+}
+"""Statements, and what must be found, beside what follows from it."""
+
+
+async def rewritten_with_its_hashes(log: Kept) -> None:
+    """An entry of the first page changes together with every hash in the database."""
+    leaf = json.loads((await log.entry(8))["leaf"])
+    leaf["correlation_id"] = "another"
+    await log.replace(8, json.dumps(leaf, separators=(",", ":"), sort_keys=True).encode())
+    rows = await log.superuser.fetch("SELECT leaf_hash FROM log_entry WHERE index < 256 ORDER BY index")
+    await log.sql("UPDATE log_subtree SET root = $1 WHERE position = 0", root_of([row["leaf_hash"] for row in rows]))
+
+
+async def rewritten_at_the_end(log: Kept) -> None:
+    leaf = json.loads((await log.entry(599))["leaf"])
+    leaf["correlation_id"] = "another"
+    await log.replace(599, json.dumps(leaf, separators=(",", ":"), sort_keys=True).encode())
+
+
+async def signed_with_another_key(log: Kept) -> None:
+    row = await log.superuser.fetchrow("SELECT * FROM log_checkpoint WHERE size = 100")
+    text = Checkpoint(ORIGIN, 100, row["root"]).to_text()
+    note = sign(text, ORIGIN, Ed25519PrivateKey.generate()).to_bytes().decode()
+    await log.sql("UPDATE log_checkpoint SET note = $1 WHERE size = 100", note)
+
+
+async def signed_over_another_tree(log: Kept) -> None:
+    text = Checkpoint(ORIGIN, 100, bytes(32)).to_text()
+    note = sign(text, ORIGIN, load_signing_key(log.settings.log_key)).to_bytes().decode()
+    await log.sql("UPDATE log_checkpoint SET note = $1, root = $2 WHERE size = 100", note, bytes(32))
+
+
+async def published_tile_changed(log: Kept) -> None:
+    content = bytearray(await log.published("tile/0/001"))
+    content[32 * 5] ^= 1
+    await log.publish("tile/0/001", bytes(content))
+
+
+async def published_bundle_changed(log: Kept) -> None:
+    content = await log.published("tile/entries/002.p/88")
+    await log.publish("tile/entries/002.p/88", content.replace(b"prompt-599", b"prompt-600"))
+
+
+async def published_tile_above_removed(log: Kept) -> None:
+    await log.publish("tile/1/000.p/2", None)
+
+
+async def published_bundle_removed(log: Kept) -> None:
+    await log.publish("tile/entries/000", None)
+
+
+async def published_checkpoint_changed(log: Kept) -> None:
+    await log.publish("checkpoint", (await log.published("checkpoint")).replace(b"600", b"599"))
+
+
+DEEDS = {
+    rewritten_with_its_hashes: "checkpoint: checkpoint 100, published: acme/tile/0/000, published: acme/checkpoint",
+    rewritten_at_the_end: "checkpoint: checkpoint 600, published: acme/tile/entries/002.p/88",
+    signed_with_another_key: "checkpoint: checkpoint 100",
+    signed_over_another_tree: "checkpoint: checkpoint 100",
+    published_tile_changed: "published: acme/tile/0/001",
+    published_bundle_changed: "published: acme/tile/entries/002.p/88",
+    published_tile_above_removed: "published: acme/tile/1/000.p/2",
+    published_bundle_removed: "published: acme/tile/entries/000",
+    published_checkpoint_changed: "published: acme/checkpoint",
+}
+
+
+async def test_every_damage_is_named_and_an_intact_log_has_none(kept: Kept) -> None:
+    assert await kept.findings() == []
+    bob = (await kept.entry(1))["pseudonym"]
+    for statement, expected in ROWS.items():
+        await kept.sql(statement.replace("$bob", f"'{bob}'"))
+        assert names(expected.replace("$bob", bob)) <= set(await kept.findings()), statement
+        await kept.undo()
+    for act, expected in DEEDS.items():
+        await act(kept)
+        assert names(expected) <= set(await kept.findings()), act.__name__
+        await kept.undo()
+    assert await kept.findings() == []
+
+
+def names(expected: str) -> set[str]:
+    """`check: subject` as findings are named; a subject may have a comma of its own."""
+    return set(re.split(", (?=[a-z]+: )", expected))
