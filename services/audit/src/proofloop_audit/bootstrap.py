@@ -11,11 +11,14 @@ from proofloop_runtime.ports import FileKeyStore
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_audit.events import CONSUMER, EventLog
+from proofloop_audit.log import publication, self_check
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
 from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
-from proofloop_audit.log.publication import PROBE, Publisher
+from proofloop_audit.log.integrity import LogChecker
+from proofloop_audit.log.publication import Publisher
 from proofloop_audit.log.sealing import Sealer
+from proofloop_audit.log.self_check import SelfCheck
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
 from proofloop_audit.log.subjects import Subjects
@@ -55,7 +58,12 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     events = EventLog(sealer, sequencer, settings.tenants)
     sessions = SessionServicer(runtime.database, Book(runtime.ids, settings.future_skew))
     folding = Folding(runtime.database, settings.tenants)
-    publisher = _publisher(runtime, settings, signer)
+    objects = None if settings.s3 is None else S3Objects(settings.s3, runtime.breakers)
+    publisher = None
+    if objects is not None:
+        publisher = Publisher(runtime.database, objects, signer, settings.tenants, settings.publish_every)
+    checker = LogChecker(runtime.database, sealer, signer, objects)
+    checking = SelfCheck(runtime.database, checker, settings.tenants, runtime.randomness, settings.self_check_every)
     return Components(
         servicers=[
             Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log),
@@ -69,16 +77,12 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
             Consumer(CONSUMER, events.handle),
             ErasureInbox(runtime.database, runtime.service, forgetting.forget).consumer(),
         ],
-        workers=[sequencer.run, signer.run, folding.run, *([publisher.run] if publisher else [])],
-        probes={PROBE: publisher.intact} if publisher else {},
+        workers=[sequencer.run, signer.run, folding.run, checking.run, *([publisher.run] if publisher else [])],
+        probes={
+            self_check.PROBE: checking.intact,
+            **({publication.PROBE: publisher.intact} if publisher else {}),
+        },
     )
-
-
-def _publisher(runtime: Runtime, settings: AuditSettings, signer: CheckpointSigner) -> Publisher | None:
-    if settings.s3 is None:
-        return None
-    objects = S3Objects(settings.s3, runtime.breakers)
-    return Publisher(runtime.database, objects, signer, settings.tenants, settings.publish_every)
 
 
 application = Application(

@@ -1,6 +1,6 @@
 """What audit consumes: every domain event becomes an entry, under the event's id and hence exactly once in effect.
 
-And what it publishes: erasures, which the other services obey, and legal holds.
+And what it publishes: erasures, which the other services obey, legal holds, and damages of the log itself.
 """
 
 import asyncio
@@ -13,15 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from opentelemetry import trace
 from proofloop.audit.v1 import events_pb2, log_pb2, log_service_pb2
 from proofloop_runtime import telemetry as spans
-from proofloop_runtime.call import background
+from proofloop_runtime.call import CallerType, background
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
 from proofloop_runtime.messaging import PermanentFailure, processing
+from proofloop_verifier.report import Finding
 
 from proofloop_audit import telemetry
 from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.domain import Draft, check_details
+from proofloop_audit.log.exporting import SERVICE
 from proofloop_audit.log.holds import Hold, HoldAct
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
@@ -125,6 +127,13 @@ def subject_erased(event_id: str, person: Actor, pseudonym: str, actor: Actor, t
     """A person was erased."""
     message = events_pb2.SubjectErased(subject_id=person.id, pseudonym=pseudonym)
     return Event(event_id, "subject", "erased", message, time, "subject", pseudonym, actor, reason=reason)
+
+
+def log_damaged(event_id: str, tenant: str, finding: Finding, time: datetime) -> Event:
+    """A check of a tenant's log found something wrong."""
+    message = events_pb2.LogDamaged(check=finding.check, subject=finding.subject, sentence=finding.sentence)
+    actor = Actor(CallerType.SERVICE, SERVICE)
+    return Event(event_id, "log", "damaged", message, time, "log", tenant, actor, outcome="failure")
 
 
 def hold_placed(hold: Hold, actor: Actor, pseudonym: str) -> Event:

@@ -23,6 +23,8 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
         future_skew: How far ahead of our clock an event's time may lie.
         checkpoint_every: How far the newest checkpoint may lag behind the log.
         publish_every: Least time between two checkpoints that are published to the object store.
+        self_check_every: Time between two checks of every log from end to end. What is recent is checked once a
+            minute, or as often as this, if that is more often.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -34,3 +36,4 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
     future_skew: timedelta = timedelta(minutes=10)
     checkpoint_every: timedelta = timedelta(seconds=1)
     publish_every: timedelta = Field(default=timedelta(seconds=10), gt=timedelta())
+    self_check_every: timedelta = Field(default=timedelta(hours=24), gt=timedelta())

@@ -17,6 +17,7 @@ ENTRY_COUNT = "audit.entries"
 LOG_SIZE = "audit.log.size"
 ENTRY_ID = "audit.entry.id"
 ENTRY_INDEX = "audit.entry.index"
+CHECK = "audit.check"
 
 _meter = metrics.get_meter("proofloop_audit")
 
@@ -32,6 +33,9 @@ entries_published = _meter.create_counter(
 )
 forks_found = _meter.create_counter(
     "proofloop.audit.forks", unit="{fork}", description="Logs found to contradict what is published of them."
+)
+damages_found = _meter.create_counter(
+    "proofloop.audit.damages", unit="{damage}", description="Parts of logs found not to be what they should be."
 )
 
 

@@ -1,12 +1,21 @@
 """Logs that are damaged where they are kept, by whoever may do anything in the database and in the object store."""
 
+import asyncio
 import json
 import re
+import tomllib
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import asyncpg
+import grpc.aio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
@@ -16,13 +25,20 @@ from proofloop_audit.settings import AuditSettings
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.objects import S3Objects
 from proofloop_runtime.ports import SystemClock
+from proofloop_runtime.testing import Service
+from proofloop_verifier import cli
 from proofloop_verifier.merkle import leaf_hash, root_of
 from proofloop_verifier.note import Checkpoint, Note, sign
 from proofloop_verifier.report import Verdict
+from typer.testing import CliRunner
 
 ORIGIN = "proofloop.local/acme"
 CLAIMS = [f"0198a4f2-0000-7000-8000-00000000000{number}" for number in range(3)]
 SIZE = 600
+REPOSITORY = Path(__file__).parents[4]
+REQUIRED = {
+    name for name, field in AuditSettings.model_fields.items() if field.is_required() or name.startswith("s3_")
+} | {"tls_authority"}
 TABLES = ("log_entry", "log_subtree", "log_checkpoint", "subject")
 
 
@@ -44,7 +60,7 @@ class Kept:
 
     async def undo(self) -> None:
         for table in TABLES:
-            restore = f"DELETE FROM {table} WHERE tenant = 'acme'; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608
+            restore = f"DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608
             await self.superuser.execute(restore)
         for key, content in self._overwritten.items():
             await self._write(key, content)
@@ -253,3 +269,177 @@ async def test_every_damage_is_named_and_an_intact_log_has_none(kept: Kept) -> N
 def names(expected: str) -> set[str]:
     """`check: subject` as findings are named; a subject may have a comma of its own."""
     return set(re.split(", (?=[a-z]+: )", expected))
+
+
+COLUMNS = (
+    ("log_entry", "index", "leaf"),
+    ("log_entry", "index", "leaf_hash"),
+    ("log_entry", "index", "fingerprint"),
+    ("log_entry", "index", "sealed_part"),
+    ("log_entry", "index", "entity_id"),
+    ("log_entry", "index", "action"),
+    ("log_entry", "index", "outcome"),
+    ("log_entry", "index", "pseudonym"),
+    ("log_entry", "index", "entity_type"),
+    ("log_subtree", "position", "root"),
+    ("log_checkpoint", "size", "root"),
+    ("log_checkpoint", "size", "note"),
+)
+"""Table, what names a row of it, and the column of which a byte changes."""
+ROW = ("log_entry", "index", "")
+"""The whole row goes."""
+
+
+async def test_whatever_single_byte_or_row_is_tampered_with_is_named(kept: Kept) -> None:
+    chance = Random(20)  # noqa: S311 -- the same at every run
+    rows = {
+        table: [row[0] for row in await kept.superuser.fetch(f"SELECT {key} FROM {table} WHERE tenant = 'acme'")]  # noqa: S608
+        for table, key in {column[:2] for column in COLUMNS}
+    }
+    for turn in range(10):
+        # Each of another row, so that all are to be named side by side.
+        left = {table: chance.sample(keys, len(keys)) for table, keys in rows.items()}
+        done = {}
+        # Where an entry is missing, nobody can tell what the hash over its page should be.
+        choice = [*chance.choices(COLUMNS[:9], k=17), COLUMNS[9]] if turn % 2 else [ROW] * 17
+        for table, key, column in [*choice, *COLUMNS[10:]]:
+            if left[table]:
+                name = left[table].pop()
+                label = {"log_entry": "entry", "log_checkpoint": "checkpoint"}.get(table, "subtree 8/").strip()
+                done[f"{label}{'' if label.endswith('/') else ' '}{name}"] = (table, column)
+                await tamper(kept, chance, table, key, name, column)
+        found = " | ".join(await kept.findings())
+        for label, deed in done.items():
+            assert re.search(rf"{label}\b", found), (label, deed, found)
+        await kept.undo()
+
+
+async def tamper(kept: Kept, chance: Random, table: str, key: str, name: int, column: str) -> None:
+    where = f"WHERE tenant = 'acme' AND {key} = {name}"
+    if not column:
+        await kept.sql(f"DELETE FROM {table} {where}")  # noqa: S608
+        return
+    value = await kept.superuser.fetchval(f"SELECT {column} FROM {table} {where}")  # noqa: S608
+    at = chance.randrange(len(value))
+    if isinstance(value, str):
+        other = value[:at] + chance.choice([c for c in "abcXYZ019 ~" if c != value[at]]) + value[at + 1 :]
+    else:
+        other = value[:at] + bytes([value[at] ^ 1 << chance.randrange(8)]) + value[at + 1 :]
+    await kept.sql(f"UPDATE {table} SET {column} = $1 {where}", other)  # noqa: S608
+
+
+async def test_the_command_reports_in_words_and_in_json(kept: Kept, monkeypatch) -> None:
+    declared = tomllib.loads((REPOSITORY / "services/audit/pyproject.toml").read_text())["project"]["entry-points"]
+    commands = [EntryPoint(name, value, cli.COMMANDS) for name, value in declared[cli.COMMANDS].items()]
+    monkeypatch.setattr(cli, "entry_points", lambda group: {cli.COMMANDS: commands}[group])
+    for name, value in kept.settings.model_dump(exclude_none=True).items():
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        if name in REQUIRED:
+            monkeypatch.setenv(f"AUDIT_{name.upper()}", json.dumps(text) if name == "tenants" else str(text))
+
+    async def fsck(*arguments: str):
+        argv = ["audit", "fsck", *arguments]
+        # A command has an event loop of its own.
+        return await asyncio.to_thread(lambda: CliRunner().invoke(cli.application(argv), argv))
+
+    intact = await fsck()
+    assert intact.exit_code == 0, intact.output
+    assert f"verified: the log {ORIGIN}, 600 entries" in intact.output
+    assert "verified: the log proofloop.local/globex, 0 entries" in intact.output
+    await kept.sql("UPDATE log_entry SET action = 'a.b' WHERE index = 7")
+    damaged = await fsck("--tenant", "acme")
+    assert damaged.exit_code == 1
+    headline = "failed: The column action of entry 7 says a.b, and the entry prompt.answered."
+    assert headline in " ".join(damaged.output.split())
+    assert (await fsck("--tenant", "globex")).exit_code == 0
+    as_json = await fsck("--json")
+    assert as_json.exit_code == 1
+    report = json.loads(as_json.stdout)
+    assert (report["verdict"], [log["verdict"] for log in report["logs"]]) == ("failed", ["failed", "verified"])
+    assert [finding["subject"] for finding in report["logs"][0]["findings"]] == ["entry 7, action"]
+    assert (await fsck("--tenant", "nobody")).exit_code == 2
+    monkeypatch.setenv("AUDIT_DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    assert (await fsck()).exit_code == 1
+    monkeypatch.delenv("AUDIT_LOG_KEY")
+    assert (await fsck()).exit_code == 2
+
+
+async def health_of(service: Service, name: str) -> bool:
+    async with grpc.aio.insecure_channel(service.running.health_address) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def checking(replica, eventually):
+    """Starts a replica that checks itself all the time, and waits for what it says of itself."""
+
+    @asynccontextmanager
+    async def start():
+        async with replica(self_check_every=timedelta(milliseconds=50)) as service:
+
+            async def becomes(*, healthy: bool) -> None:
+                async def so() -> bool:
+                    states = [await health_of(service, name) for name in ("integrity", "readiness")]
+                    return states == [healthy, healthy]
+
+                await eventually(so)
+
+            yield service, becomes
+
+    return start
+
+
+@pytest.fixture
+def alarms(eventually):
+    """Waits until a tenant's log says of so many damages, and returns what it says, sorted."""
+
+    async def wait(service: Service, tenant: str, count: int) -> list[dict[str, str]]:
+        async with service.channel(tenant=tenant) as channel:
+
+            async def told() -> list[log_pb2.Entry]:
+                page = await LogServiceStub(channel).ListEntries(contract.ListEntriesRequest(action="log.damaged"))
+                return page.entries if len(page.entries) >= count else []
+
+            entries = await eventually(told)
+        assert {(entry.entity_type, entry.entity_id, entry.outcome) for entry in entries} == {
+            ("log", tenant, log_pb2.OUTCOME_FAILURE)
+        }
+        return sorted((json.loads(entry.details_json) for entry in entries), key=str)
+
+    return wait
+
+
+async def test_the_service_finds_a_damage_by_itself_and_says_so_once_until_it_is_mended(
+    checking, superuser, new_request, alarms
+) -> None:
+    changed = "UPDATE log_entry SET action = $1 WHERE tenant = 'acme' AND index = 299"
+    stored = "INSERT INTO log_subtree VALUES ($1, 3, 0, '')"
+    action = {
+        "check": "search",
+        "subject": "entry 299, action",
+        "sentence": "The column action of entry 299 says prompt.asked, and the entry prompt.answered.",
+    }
+    hash_of_none = {
+        "check": "tree",
+        "subject": "subtree 3/0",
+        "sentence": "A hash is stored at level 3, position 0, where the log has none.",
+    }
+    async with checking() as (service, becomes), service.channel() as channel:
+        entries = [new_request() for _ in range(300)]
+        await LogServiceStub(channel).AppendEntries(contract.AppendEntriesRequest(entries=entries))
+        await becomes(healthy=True)
+        await superuser.execute(changed, "prompt.asked")
+        await becomes(healthy=False)
+        assert await alarms(service, "acme", 1) == [action]
+        # The other log is checked as before.
+        await superuser.execute(stored, "globex")
+        assert await alarms(service, "globex", 1) == [hash_of_none]
+    async with checking() as (service, becomes):
+        await becomes(healthy=False)
+        await superuser.execute(stored, "acme")
+        # What was told before is not told again.
+        assert await alarms(service, "acme", 2) == [action, hash_of_none]
+        await superuser.execute(changed, "prompt.answered")
+        await superuser.execute("DELETE FROM log_subtree WHERE level = 3")
+        await becomes(healthy=True)
