@@ -7,11 +7,13 @@ from contextlib import aclosing
 from datetime import timedelta
 from uuid import UUID, uuid5
 
+import sqlalchemy as sa
 from proofloop_runtime import telemetry as spans
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import TRANSIENT
 from proofloop_runtime.leader import Leader
 from proofloop_runtime.ports import Randomness
+from proofloop_runtime.schema import outbox
 from proofloop_verifier.report import MAX_FINDINGS, Finding
 from proofloop_verifier.tiles import WIDTH
 
@@ -32,6 +34,9 @@ _OLDER = 1
 _PUBLISHED = 20
 """Most events of one check: a log that is gone altogether must not fill up with what is said about it."""
 _NAMESPACE = UUID("6c0b7c5e-8a3f-5b1e-9d5c-0a7d3c0f2e11")
+
+_LOCK_PUBLISHING = sa.text("SELECT pg_advisory_xact_lock(0, hashint8(:key))")
+_WAITING = sa.select(outbox.c.sequence)
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +126,21 @@ class SelfCheck:
             return
         if publish:
             await self._publish(tenant, event_id, finding)
+            # The other of the two checks may have met it meanwhile.
+            if event_id in known:
+                return
         known.add(event_id)
         telemetry.damages_found.add(1, {spans.TENANT: tenant, telemetry.CHECK: finding.check})
         log.error("a log is damaged", extra=_said(tenant, finding))
 
     async def _publish(self, tenant: str, event_id: str, finding: Finding) -> None:
-        """Publish a damage, unless a replica that led before has: then the log says so."""
+        """Publish a damage, unless that was done before: then it is on its way to the log, or there."""
         async with self._database.transaction(tenant) as unit:
-            if await select_entry(unit, event_id) is None:
+            await unit.execute(_LOCK_PUBLISHING, {"key": _LOCK})
+            waiting = (
+                await unit.execute(_WAITING.where(outbox.c.tenant == tenant, outbox.c.event_id == event_id))
+            ).first()
+            if waiting is None and await select_entry(unit, event_id) is None:
                 await unit.publish(events.log_damaged(event_id, tenant, finding, unit.clock.now()))
 
 
