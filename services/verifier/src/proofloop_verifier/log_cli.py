@@ -48,7 +48,7 @@ def commands() -> typer.Typer:
 
 
 def audit() -> None:
-    """Check audit logs and proofs from them, trusting nobody but the keys you name."""
+    """Read audit logs, and check them and proofs from them, trusting nobody but the keys you name."""
 
 
 def verify(
