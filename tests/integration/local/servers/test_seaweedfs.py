@@ -49,6 +49,12 @@ async def test_objects_survive_kill_9_and_restart(server: SeaweedServer) -> None
         await obstore.put_async(store(server), "a/c", b"more")
 
 
+async def test_a_bucket_takes_one_volume_so_that_a_small_disk_has_room_for_many(server: SeaweedServer) -> None:
+    await obstore.put_async(store(server), "a", b"evidence")
+    volumes = list((server.data / "store").glob("packets_*.dat"))
+    assert len(volumes) == 1
+
+
 async def test_creating_a_bucket_again_keeps_its_objects(server: SeaweedServer) -> None:
     await obstore.put_async(store(server), "a", b"evidence")
     await server.create_bucket("packets")

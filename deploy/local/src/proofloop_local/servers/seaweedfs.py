@@ -1,6 +1,7 @@
 """A real S3 server: SeaweedFS, all its parts in one process."""
 
 import json
+import os
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -104,7 +105,11 @@ class SeaweedServer(Server):
             "-volume.max=0",
             "-volume.preStopSeconds=0",
         ]
-        return Child.spawn(command, output=output, folder=self.data, death_signal=self.death_signal)
+        # A bucket takes seven volumes at once by default, and a disk has room for one per gigabyte.
+        environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        return Child.spawn(
+            command, output=output, folder=self.data, environment=environment, death_signal=self.death_signal
+        )
 
     async def _answers(self) -> bool:
         """Whether S3 is served, and from volumes: the volume server may find its master up to 5 s after S3 answers."""
