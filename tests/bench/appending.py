@@ -37,10 +37,13 @@ ROW = 1_000
 """Bytes of an entry's leaf and sealed part."""
 
 INSERT = """
-    INSERT INTO pgbench_entry VALUES (
+    INSERT INTO pgbench_entry (
+        tenant, index, entry_id, fingerprint, leaf, leaf_hash, append_time,
+        claim_id, claim_sequence, entity_type, entity_id, action, outcome, pseudonym, sealed_part
+    ) VALUES (
         :tenant, nextval('pgbench_index'), gen_random_uuid(), decode(repeat('61', 32), 'hex'),
         decode(repeat('61', 750), 'hex'), decode(repeat('61', 32), 'hex'), now(), gen_random_uuid(), 0, 'prompt',
-        gen_random_uuid()::text, 'prompt.answered', repeat('0', 32), decode(repeat('61', 250), 'hex')
+        gen_random_uuid()::text, 'prompt.answered', 'success', repeat('0', 32), decode(repeat('61', 250), 'hex')
     );
 """
 
