@@ -63,7 +63,14 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     if objects is not None:
         publisher = Publisher(runtime.database, objects, signer, settings.tenants, settings.publish_every)
     checker = LogChecker(runtime.database, sealer, signer, objects)
-    checking = SelfCheck(runtime.database, checker, settings.tenants, runtime.randomness, settings.self_check_every)
+    checking = SelfCheck(
+        runtime.database,
+        checker,
+        settings.tenants,
+        runtime.randomness,
+        settings.self_check_every,
+        settings.self_check_pause,
+    )
     return Components(
         servicers=[
             Servicer(log_service_pb2.DESCRIPTOR.services_by_name["LogService"], add_LogServiceServicer_to_server, log),

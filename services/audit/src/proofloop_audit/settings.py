@@ -25,6 +25,8 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
         publish_every: Least time between two checkpoints that are published to the object store.
         self_check_every: Time between two checks of every log from end to end. What is recent is checked once a
             minute, or as often as this, if that is more often.
+        self_check_pause: What such a check leaves to the callers after each page of 256 entries, which takes some 30 ms
+            of the service's thread.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -37,3 +39,4 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
     checkpoint_every: timedelta = timedelta(seconds=1)
     publish_every: timedelta = Field(default=timedelta(seconds=10), gt=timedelta())
     self_check_every: timedelta = Field(default=timedelta(hours=24), gt=timedelta())
+    self_check_pause: timedelta = Field(default=timedelta(seconds=1), ge=timedelta())

@@ -379,7 +379,9 @@ def checking(replica, eventually):
 
     @asynccontextmanager
     async def start():
-        async with replica(self_check_every=timedelta(milliseconds=50)) as service:
+        async with replica(
+            self_check_every=timedelta(milliseconds=50), self_check_pause=timedelta(milliseconds=50)
+        ) as service:
 
             async def becomes(*, healthy: bool) -> None:
                 async def so() -> bool:

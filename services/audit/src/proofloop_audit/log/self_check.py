@@ -25,8 +25,6 @@ PROBE = "integrity"
 """Name in health."""
 
 _LOCK = 0x70726F6F660102
-_PAUSE = timedelta(milliseconds=250)
-"""After each page: a thousand entries a second, at a tenth of what one core can do."""
 _SOON = timedelta(minutes=1)
 _RECENT = 4
 """Pages at the end that are checked again and again."""
@@ -52,16 +50,24 @@ class SelfCheck:
         tenants: Whose logs there are.
         randomness: Chooses pages.
         every: How often to check whole logs.
+        pause: How long to do nothing after each page.
     """
 
     def __init__(
-        self, database: Database, checker: LogChecker, tenants: Sequence[str], randomness: Randomness, every: timedelta
+        self,
+        database: Database,
+        checker: LogChecker,
+        tenants: Sequence[str],
+        randomness: Randomness,
+        every: timedelta,
+        pause: timedelta,
     ) -> None:
         self._database = database
         self._checker = checker
         self._tenants = tuple(tenants)
         self._randomness = randomness
         self._every = every
+        self._pause = pause
         self._leader = Leader(database, _LOCK)
         self._followed: dict[str, int] = {}
         self._damaged: dict[str, set[str]] = {}
@@ -107,7 +113,7 @@ class SelfCheck:
     async def _check(self, tenant: str, pages: Pages) -> bool:
         """Check a part of a log; return whether something is wrong with it."""
         damages = 0
-        async with aclosing(self._checker.findings(tenant, pages, _PAUSE)) as findings:
+        async with aclosing(self._checker.findings(tenant, pages, self._pause)) as findings:
             async for finding in findings:
                 if finding.not_checked:
                     log.warning("a part of a log was not checked", extra=_said(tenant, finding))
