@@ -158,7 +158,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
     own = [parameter.replace(kind=_NAMED) for parameter in parameters if parameter.name not in sets]
     shared = [_parameter(field) for made in sets.values() for field in fields(made)]
     # What typer reads; it would follow __wrapped__ to the command as it was written.
-    spread_out.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    spread_out.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined] # functions may have it (PEP 362)
     del spread_out.__wrapped__
     return spread_out
 

@@ -145,7 +145,7 @@ def _rate(figures: sessions_pb2.SessionFigures) -> str:
 
 def _length(message: sessions_pb2.SessionFigures | sessions_pb2.DurationPercentiles, name: str) -> str:
     """Return a duration, which is absent where no session ended."""
-    if not message.HasField(name):  # type: ignore[arg-type]
+    if not message.HasField(name):  # type: ignore[arg-type] # stubs want a literal
         return _NONE
     duration: Duration = getattr(message, name)
     return _spoken(duration.ToTimedelta())

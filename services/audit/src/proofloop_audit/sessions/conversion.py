@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from proofloop.audit.v1 import log_pb2, sessions_pb2
 from proofloop.audit.v1 import sessions_service_pb2 as contract
 from proofloop_runtime.call import Caller
 from proofloop_verifier.leaf import Outcome
 
+from proofloop_audit.log.conversion import timestamp
 from proofloop_audit.sessions.domain import (
     Ending,
     EventDraft,
@@ -137,13 +137,6 @@ def from_files(files: Iterable[File]) -> list[sessions_pb2.SessionFile]:
 def from_figures(figures: Iterable[Figure]) -> list[sessions_pb2.Figure]:
     """Return figures as messages; the number is written out, without an exponent."""
     return [sessions_pb2.Figure(name=figure.name, value=f"{figure.value:f}", unit=figure.unit) for figure in figures]
-
-
-def timestamp(time: datetime) -> Timestamp:
-    """Return the time as a message."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
 
 
 def duration(length: timedelta) -> Duration:

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from proofloop.audit.v1 import events_pb2
 from proofloop_runtime.events import Event
 
+from proofloop_audit.log.conversion import timestamp
 from proofloop_audit.sessions import conversion
 from proofloop_audit.sessions.domain import Act, Ending, Session, SessionEvent, State
 
@@ -24,7 +25,7 @@ def started(session: Session, act: Act) -> Event:
         title=session.title,
         message=session.message,
         claim_id=session.claim_id or "",
-        start_time=conversion.timestamp(session.start_time),
+        start_time=timestamp(session.start_time),
         input_files=conversion.from_files(session.input_files),
     )
     return _event(session, act, "started", data, "success")
@@ -43,7 +44,7 @@ def ended(session: Session, ending: Ending, act: Act) -> Event:
     data = events_pb2.SessionEnded(
         session_id=session.session_id,
         state=conversion.STATES[session.state],
-        end_time=conversion.timestamp(session.end_time),
+        end_time=timestamp(session.end_time),
         duration=conversion.duration(session.duration),
         error=session.error,
         output_files=conversion.from_files(session.output_files),
