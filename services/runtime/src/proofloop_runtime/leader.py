@@ -23,12 +23,12 @@ class Leader:
 
     Args:
         database: Whose lock it is.
-        key: Key of the advisory lock, unique within the database.
+        name: What is led, unique within the database.
     """
 
-    def __init__(self, database: Database, key: int) -> None:
+    def __init__(self, database: Database, name: str) -> None:
         self._database = database
-        self._key = key
+        self._key = f"leader/{name}"
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait for the lock, then work until the lock is lost; for ever."""
@@ -55,7 +55,7 @@ class Leader:
 
         connection.add_termination_listener(on_close)
         try:
-            await connection.execute("SELECT pg_advisory_lock($1)", self._key)
+            await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", self._key)
         except Exception as error:
             if not is_unavailable(error):
                 raise

@@ -23,7 +23,6 @@ from proofloop_runtime.ports import Clock
 from proofloop_runtime.wakeup import Wakeup
 
 _BATCH = 200
-_LOCK = 0x70726F6F660001
 """Key of the relay's advisory lock; each service has a database of its own."""
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class OutboxRelay:
         self._broker = broker
         self._tenants = tuple(tenants)
         self._clock = clock
-        self._leader = Leader(database, _LOCK)
+        self._leader = Leader(database, "outbox-relay")
         self._wakeup = Wakeup(broker, f"proofloop.wake.{service}.outbox")
         database.on_published(self._wakeup.notify)
 

@@ -38,7 +38,6 @@ from proofloop_audit.log.store import (
 PROBE = "publication"
 """Name in health."""
 
-_LOCK = 0x70726F6F660101
 _FOR_EVER = "public, max-age=31536000, immutable"
 _NEVER = "no-cache"
 
@@ -81,7 +80,7 @@ class Publisher:
         self._signer = signer
         self._tenants = tuple(tenants)
         self._every = every
-        self._leader = Leader(database, _LOCK)
+        self._leader = Leader(database, "log-publication")
         self._forked: set[str] = set()
 
     async def run(self) -> None:
