@@ -11,14 +11,15 @@ from proofloop_runtime.ports import FileKeyStore
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_audit.events import CONSUMER, EventLog
-from proofloop_audit.log import publication, self_check
+from proofloop_audit.log import publication
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
 from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
-from proofloop_audit.log.integrity import LogChecker
+from proofloop_audit.log.integrity import self_check
+from proofloop_audit.log.integrity.checker import LogChecker
+from proofloop_audit.log.integrity.self_check import SelfCheck
 from proofloop_audit.log.publication import Publisher
 from proofloop_audit.log.sealing import Sealer
-from proofloop_audit.log.self_check import SelfCheck
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
 from proofloop_audit.log.subjects import Subjects

@@ -16,8 +16,8 @@ from proofloop_verifier.terminal import EXIT_CODES, print_report
 from pydantic import ValidationError
 
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
-from proofloop_audit.log.integrity import LogChecker
-from proofloop_audit.log.integrity_report import StoredCheck, StoredReport
+from proofloop_audit.log.integrity.checker import LogChecker
+from proofloop_audit.log.integrity.report import StoredCheck, StoredReport
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.settings import AuditSettings
 

@@ -16,14 +16,14 @@ from proofloop_verifier.note import VerifierKey
 from proofloop_verifier.report import MAX_FINDINGS, Finding
 from proofloop_verifier.tiles import WIDTH
 
-from proofloop_audit.log import integrity_store
 from proofloop_audit.log.checkpoints import CheckpointSigner, unfinished
-from proofloop_audit.log.integrity_entries import CheckedEntries, check_entries, missing
-from proofloop_audit.log.integrity_entries import label as entry_label
-from proofloop_audit.log.integrity_published import PublishedLog
-from proofloop_audit.log.integrity_report import StoredCheck, StoredReport
-from proofloop_audit.log.integrity_store import Page
-from proofloop_audit.log.integrity_tree import Edge, TreeWalk, label
+from proofloop_audit.log.integrity import store
+from proofloop_audit.log.integrity.entries import CheckedEntries, check_entries, missing
+from proofloop_audit.log.integrity.entries import label as entry_label
+from proofloop_audit.log.integrity.published import PublishedLog
+from proofloop_audit.log.integrity.report import StoredCheck, StoredReport
+from proofloop_audit.log.integrity.store import Page
+from proofloop_audit.log.integrity.tree import Edge, TreeWalk, label
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.store import select_size
 
@@ -137,7 +137,7 @@ class _Walk:
         """Check a page; return what is wrong with it, and where the next one begins."""
         found = await self._edge(begin)
         async with self._database.transaction(self._tenant) as unit:
-            page = await integrity_store.select_page(unit, begin, end)
+            page = await store.select_page(unit, begin, end)
             if not page.entries:
                 skipped, begin = await self._skip(unit, begin)
                 return [*found, *skipped], begin
@@ -153,7 +153,7 @@ class _Walk:
         """Check what stands behind the last page: of an empty log its checkpoint, of others what no page ended."""
         if size == 0:
             async with self._database.transaction(self._tenant) as unit:
-                page = await integrity_store.select_page(unit, 0, 0)
+                page = await store.select_page(unit, 0, 0)
             return (await asyncio.to_thread(self._check, page))[0]
         return await self._edge(begin) if begin == size else []
 
@@ -168,7 +168,7 @@ class _Walk:
 
     async def _skip(self, unit: UnitOfWork, begin: int) -> tuple[list[Finding], int]:
         """Go on at the next page that has an entry: an index may have been set to any number."""
-        following = await integrity_store.select_next_index(unit, begin)
+        following = await store.select_next_index(unit, begin)
         end = max(begin + WIDTH, 0 if following is None else following - following % WIDTH)
         self._tree.edge = await _edge(unit, end)
         unknown = [_unknown(end)] if self._tree.edge is None else []
@@ -187,12 +187,12 @@ async def _misplaced(unit: UnitOfWork) -> list[Finding]:
     """Find what stands where the log has nothing."""
     found = [
         Finding(StoredCheck.ENTRY, entry_label(index), f"Entry {index} stands before the log's beginning.")
-        for index in await integrity_store.select_misplaced_entries(unit)
+        for index in await store.select_misplaced_entries(unit)
     ]
-    for size in await integrity_store.select_misplaced_checkpoints(unit):
+    for size in await store.select_misplaced_checkpoints(unit):
         sentence = f"A checkpoint at {size} entries is stored, and the log has not so many."
         found.append(Finding(StoredCheck.CHECKPOINT, f"checkpoint {size}", sentence))
-    for tree in await integrity_store.select_misplaced_subtrees(unit):
+    for tree in await store.select_misplaced_subtrees(unit):
         sentence = f"A hash is stored at level {tree.level}, position {tree.position}, where the log has none."
         found.append(Finding(StoredCheck.TREE, label(tree), sentence))
     return found

@@ -11,9 +11,9 @@ from proofloop_verifier.note import Checkpoint, Note, NoteError, VerifierKey
 from proofloop_verifier.report import Finding
 from proofloop_verifier.tiles import HEIGHT, WIDTH, Tile
 
-from proofloop_audit.log.integrity_entries import CheckedEntries
-from proofloop_audit.log.integrity_report import StoredCheck
-from proofloop_audit.log.integrity_store import Page
+from proofloop_audit.log.integrity.entries import CheckedEntries
+from proofloop_audit.log.integrity.report import StoredCheck
+from proofloop_audit.log.integrity.store import Page
 from proofloop_audit.log.store import CheckpointRow
 
 Edge = list[list[bytes]]

@@ -18,13 +18,13 @@ from proofloop_verifier.report import MAX_FINDINGS, Finding
 from proofloop_verifier.tiles import WIDTH
 
 from proofloop_audit import events, telemetry
-from proofloop_audit.log.integrity import WHOLE, LogChecker, Pages
+from proofloop_audit.log.integrity.checker import WHOLE, LogChecker, Pages
 from proofloop_audit.log.store import select_entry
 
 PROBE = "integrity"
 """Name in health."""
 
-_LOCK = 0x70726F6F660102
+_LEADER = "log-self-check"
 _SOON = timedelta(minutes=1)
 _RECENT = 4
 """Pages at the end that are checked again and again."""
@@ -33,7 +33,7 @@ _PUBLISHED = 20
 """Most events of one check: a log that is gone altogether must not fill up with what is said about it."""
 _NAMESPACE = UUID("6c0b7c5e-8a3f-5b1e-9d5c-0a7d3c0f2e11")
 
-_LOCK_PUBLISHING = sa.text("SELECT pg_advisory_xact_lock(0, hashint8(:key))")
+_LOCK_PUBLISHING = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _WAITING = sa.select(outbox.c.sequence)
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class SelfCheck:
         self._randomness = randomness
         self._every = every
         self._pause = pause
-        self._leader = Leader(database, _LOCK)
+        self._leader = Leader(database, _LEADER)
         self._followed: dict[str, int] = {}
         self._damaged: dict[str, set[str]] = {}
 
@@ -142,7 +142,7 @@ class SelfCheck:
     async def _publish(self, tenant: str, event_id: str, finding: Finding) -> None:
         """Publish a damage, unless that was done before: then it is on its way to the log, or there."""
         async with self._database.transaction(tenant) as unit:
-            await unit.execute(_LOCK_PUBLISHING, {"key": _LOCK})
+            await unit.execute(_LOCK_PUBLISHING, {"key": f"log-damage/{tenant}"})
             waiting = (
                 await unit.execute(_WAITING.where(outbox.c.tenant == tenant, outbox.c.event_id == event_id))
             ).first()

@@ -11,9 +11,9 @@ from proofloop_verifier.report import Finding
 from proofloop_verifier.tiles import HEIGHT, WIDTH, Tile, TileError
 
 from proofloop_audit.log.checkpoints import CheckpointSigner
-from proofloop_audit.log.integrity_report import StoredCheck
-from proofloop_audit.log.integrity_store import Page
-from proofloop_audit.log.integrity_tree import Edge
+from proofloop_audit.log.integrity.report import StoredCheck
+from proofloop_audit.log.integrity.store import Page
+from proofloop_audit.log.integrity.tree import Edge
 from proofloop_audit.log.publication import ForkFound, published_size
 
 

@@ -12,8 +12,8 @@ from proofloop_verifier.report import Finding
 
 from proofloop_audit.log.batch import Chain
 from proofloop_audit.log.domain import Draft
-from proofloop_audit.log.integrity_report import StoredCheck
-from proofloop_audit.log.integrity_store import Page, StoredEntry
+from proofloop_audit.log.integrity.report import StoredCheck
+from proofloop_audit.log.integrity.store import Page, StoredEntry
 from proofloop_audit.log.sealing import Sealer, open_part
 
 
