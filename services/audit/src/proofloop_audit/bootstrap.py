@@ -54,7 +54,16 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     exporter = Exporter(runtime.database, sealer, sequencer, runtime.ids, runtime.draining)
     subjects = Subjects(runtime.database, sealer, runtime.ids)
     log = LogServicer(
-        runtime.database, sealer, sequencer, importer, exporter, signer, subjects, runtime.clock, settings.future_skew
+        runtime.database,
+        sealer,
+        sequencer,
+        importer,
+        exporter,
+        signer,
+        subjects,
+        runtime.clock,
+        settings.future_skew,
+        runtime.catalog,
     )
     events = EventLog(sealer, sequencer, settings.tenants)
     sessions = SessionServicer(runtime.database, Book(runtime.ids, settings.future_skew))

@@ -94,6 +94,7 @@ class Runtime:
 
     service: str
     settings: ServiceSettings
+    catalog: ErrorCatalog
     clock: Clock
     ids: Ids
     randomness: Randomness
@@ -218,10 +219,9 @@ async def serve(
     async with AsyncExitStack() as resources:
         runtime = await _assemble(application, settings, ports, resources)
         components = await application.bootstrap(runtime, settings)
-        catalog = ErrorCatalog(f"{application.name}.proofloop", application.reasons)
-        refusals = Refusals(runtime.database, settings.tenants, catalog, ports.clock)
+        refusals = Refusals(runtime.database, settings.tenants, runtime.catalog, ports.clock)
         health = Health(_probes(application, runtime, components), runtime.breakers.states)
-        server, address = _grpc_server(runtime, components, catalog, refusals, health)
+        server, address = _grpc_server(runtime, components, refusals, health)
         health_server, health_address = _health_server(settings, health)
         relay = OutboxRelay(runtime.database, runtime.broker, settings.tenants, application.name, ports.clock)
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -278,6 +278,7 @@ async def _assemble(
     return Runtime(
         service=application.name,
         settings=settings,
+        catalog=ErrorCatalog(f"{application.name}.proofloop", application.reasons),
         clock=ports.clock,
         ids=ports.ids,
         randomness=ports.randomness,
@@ -291,7 +292,7 @@ async def _assemble(
 
 
 def _grpc_server(
-    runtime: Runtime, components: Components, catalog: ErrorCatalog, refusals: Refusals, health: Health
+    runtime: Runtime, components: Components, refusals: Refusals, health: Health
 ) -> tuple[grpc.aio.Server, str]:
     settings = runtime.settings
     services = [servicer.descriptor for servicer in components.servicers]
@@ -317,7 +318,7 @@ def _grpc_server(
     pipeline = Pipeline(
         contract.read(services),
         Tracing(loop),
-        Errors(catalog, runtime.ids, refusals.record),
+        Errors(runtime.catalog, runtime.ids, refusals.record),
         Deadlines(settings.default_deadline, settings.longest_deadline, loop),
         guards,
     )

@@ -8,7 +8,6 @@ from datetime import timedelta
 from google.api.httpbody_pb2 import HttpBody
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
-from proofloop.audit.v1.error_reason_pb2 import ErrorReason
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceServicer
 from proofloop_runtime import paging
 from proofloop_runtime.call import current
@@ -26,7 +25,6 @@ from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.subjects import Subjects
 
-_CATALOG = ErrorCatalog("audit.proofloop", ErrorReason.DESCRIPTOR)
 _LINES = "application/jsonl"
 _CHUNK = 100
 """Entries that are looked at before the event loop gets its turn."""
@@ -46,6 +44,7 @@ class LogServicer(LogServiceServicer):
         subjects: Subjects,
         clock: Clock,
         future_skew: timedelta,
+        catalog: ErrorCatalog,
     ) -> None:
         self._database = database
         self._sealer = sealer
@@ -56,6 +55,7 @@ class LogServicer(LogServiceServicer):
         self._subjects = subjects
         self._clock = clock
         self._future_skew = future_skew
+        self._catalog = catalog
 
     async def AppendEntry(
         self, request: contract.AppendEntryRequest, context: ServicerContext
@@ -84,7 +84,7 @@ class LogServicer(LogServiceServicer):
                     answer = conversion.from_progress(progress)
                     yield answer
         except DomainError as error:
-            answer.end.CopyFrom(_CATALOG.to_status(error))
+            answer.end.CopyFrom(self._catalog.to_status(error))
             yield answer
             raise
 
