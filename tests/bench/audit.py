@@ -6,13 +6,15 @@ import sys
 import appending
 import bulk
 import consuming
-import proving
+import counting
+import growing
 import trees
 import uvloop
 from report import Figure, write
 from stand import stand
 
-PARTS = ("trees", "appending", "bulk", "consuming", "proving")
+MEASURED = {module.__name__: module for module in (appending, bulk, consuming, growing, counting)}
+PARTS = ("trees", *MEASURED)
 
 
 async def main(parts: list[str]) -> None:
@@ -22,9 +24,8 @@ async def main(parts: list[str]) -> None:
         if part == "trees":
             figures += await asyncio.to_thread(trees.figures)
             continue
-        measure = {"appending": appending, "bulk": bulk, "consuming": consuming, "proving": proving}[part].figures
         async with stand() as servers:
-            figures += await measure(servers)
+            figures += await MEASURED[part].figures(servers)
     write("audit", figures)
 
 

@@ -1,11 +1,12 @@
-"""Entries in bulk: without gRPC against psql COPY into the same indexed table, and from end to end.
+"""Entries in bulk, by AppendEntries and ImportEntries, from end to end and without gRPC.
 
-Both write the same rows: what the log has stored is copied out and, by COPY, into a table with the same indexes.
+Against psql COPY of the same rows, those that the log has stored last, into a table with the same indexes.
 """
 
 import asyncio
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -27,6 +28,9 @@ from stand import TENANT, Stand
 RUNS = 5
 ENTRIES = 10_000
 GROUP = 1_000
+"""The most of AppendEntries."""
+IMPORTED = 500
+"""The most of a group of ImportEntries."""
 AHEAD = 2
 """Groups on their way at a time."""
 
@@ -35,16 +39,18 @@ async def figures(stand: Stand) -> list[Figure]:
     """Measure."""
     alone, served = await stand.new_database("bulk"), await stand.new_database("bulk_served")
     stub = LogServiceStub(await stand.channel(await stand.audit(served)))
-    without, through = [], []
+    without, through, streamed = [], [], []
     for _ in range(RUNS):
         ours = await _sequence(stand, alone)
         theirs = await _copy(stand, alone)
         without.append((ours, theirs))
         through.append((await _append(stub), theirs))
+        streamed.append((await _import(stub), theirs))
     name = f"AppendEntries, {GROUP:,} at a time"
     return [
         Figure(f"{name}, without gRPC", "1/s", "psql COPY into the same indexed table", without, 0.35),
         Figure(f"{name}, end to end", "1/s", "psql COPY into the same indexed table", through, None),
+        Figure("ImportEntries, end to end", "1/s", "psql COPY into the same indexed table", streamed, None),
     ]
 
 
@@ -85,6 +91,20 @@ async def _append(stub: LogServiceStub) -> float:
 
     start = time.perf_counter()
     await asyncio.gather(*map(append, groups))
+    return ENTRIES / (time.perf_counter() - start)
+
+
+async def _import(stub: LogServiceStub) -> float:
+    """Return entries per second of ImportEntries."""
+    groups = [[request() for _ in range(IMPORTED)] for _ in range(ENTRIES // IMPORTED)]
+
+    async def sent() -> AsyncIterator[contract.ImportEntriesRequest]:
+        for group in groups:
+            yield contract.ImportEntriesRequest(entries=group)
+
+    start = time.perf_counter()
+    async for _ in stub.ImportEntries(sent(), metadata=METADATA):
+        pass
     return ENTRIES / (time.perf_counter() - start)
 
 
