@@ -16,7 +16,7 @@ from proofloop_audit.log.domain import Draft, Entry, EntryFilter, PersonalPart, 
 from proofloop_audit.log.sealing import Sealer, open_part
 from proofloop_audit.log.search import select_entries, select_span
 from proofloop_audit.log.sequencer import Sequencer
-from proofloop_audit.log.store import EntryRow, select_entry, select_size, select_subtrees
+from proofloop_audit.log.store import EntryRow, select_entry, select_entry_and_size, select_size, select_subtrees
 
 _LOOK_EVERY = timedelta(milliseconds=200)
 """While waiting for an entry that another replica may append."""
@@ -75,10 +75,10 @@ async def inclusion_proof(unit: UnitOfWork, *, entry_id: str, tree_size: int) ->
         EntryNotFound: it is not there.
         TreeSizeOutOfRange: the log does not have this size, or the tree does not cover the entry.
     """
-    row = await select_entry(unit, entry_id)
-    if row is None:
+    found = await select_entry_and_size(unit, entry_id)
+    if found is None:
         raise EntryNotFound(entry_id)
-    log_size = await select_size(unit)
+    row, log_size = found
     size = tree_size or log_size
     if not row.index < size <= log_size:
         raise TreeSizeOutOfRange(size, log_size)

@@ -1,9 +1,9 @@
 """Tables and SQL of the log. Every statement runs in a transaction that sees one tenant's rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from proofloop_runtime.database import UnitOfWork
@@ -161,6 +161,16 @@ async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:
     return EntryRow(**row) if row else None
 
 
+async def select_entry_and_size(unit: UnitOfWork, entry_id: str) -> tuple[EntryRow, int] | None:
+    """Return the entry with this id, and the number of entries of its log."""
+    row = (await unit.execute(_ENTRY_AND_SIZE, {"of": unit.tenant, "id": entry_id})).mappings().one_or_none()
+    if row is None:
+        return None
+    columns = dict(row)
+    size: int = columns.pop("size")
+    return EntryRow(**columns), size
+
+
 async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]:
     """Return the leaves begin … end - 1, in order, those that there are."""
     entry = log_entry.c
@@ -173,23 +183,21 @@ async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]
 
 async def select_tile(unit: UnitOfWork, level: int, begin: int, end: int) -> list[bytes]:
     """Return the stored hashes of a level, leaf hashes or roots of subtrees, at the positions begin … end - 1."""
-    hashes = await _select_hashes(unit, level, [(begin, end)])
-    return [hashes[position] for position in range(begin, end)]
+    hashes = await _select_hashes(unit, [_Span(level, begin, end)])
+    return [hashes[level, position] for position in range(begin, end)]
 
 
 async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
     """Return the roots of perfect subtrees, each folded from at most 128 stored hashes."""
-    wanted = list(subtrees)
-    by_level: dict[int, list[Subtree]] = {}
-    for tree in wanted:
-        by_level.setdefault(tree.level - tree.level % TILE_LEVELS, []).append(tree)
-    roots: dict[Subtree, bytes] = {}
-    for level, trees in by_level.items():
-        spans = [(tree.position << tree.level - level, tree.position + 1 << tree.level - level) for tree in trees]
-        hashes = await _select_hashes(unit, level, spans)
-        for tree, (begin, end) in zip(trees, spans, strict=True):
-            roots[tree] = merkle.root_of([hashes[position] for position in range(begin, end)])
-    return roots
+    spans = {}
+    for tree in subtrees:
+        height = tree.level % TILE_LEVELS
+        spans[tree] = _Span(tree.level - height, tree.position << height, tree.position + 1 << height)
+    hashes = await _select_hashes(unit, spans.values())
+    return {
+        tree: merkle.root_of([hashes[span.level, position] for position in range(span.begin, span.end)])
+        for tree, span in spans.items()
+    }
 
 
 async def select_checkpoint(unit: UnitOfWork) -> CheckpointRow | None:
@@ -219,26 +227,46 @@ async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None
     )
 
 
-_LEAF_HASHES = sa.text("""
-    SELECT e.index AS position, e.leaf_hash AS hash
-    FROM unnest(CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS span (first, past)
-    JOIN log_entry e ON e.tenant = :tenant AND e.index >= span.first AND e.index < span.past
+class _Span(NamedTuple):
+    """The stored hashes of a level at the positions begin … end - 1."""
+
+    level: int
+    begin: int
+    end: int
+
+
+_ENTRY_AND_SIZE = ENTRIES.add_columns(
+    sa.select(sa.func.max(log_entry.c.index) + 1)
+    .where(log_entry.c.tenant == sa.bindparam("of"))
+    .scalar_subquery()
+    .label("size")
+).where(log_entry.c.tenant == sa.bindparam("of"), log_entry.c.entry_id == sa.bindparam("id"))
+
+# Every span looks into one of the two tables; PostgreSQL tells that before it opens the other.
+_HASHES = sa.text("""
+    SELECT span.level, stored.position, stored.hash
+    FROM unnest(CAST(:levels AS smallint[]), CAST(:begins AS bigint[]), CAST(:ends AS bigint[]))
+        AS span (level, first, past),
+    LATERAL (
+        SELECT index AS position, leaf_hash AS hash FROM log_entry
+        WHERE span.level = 0 AND tenant = :tenant AND index >= span.first AND index < span.past
+        UNION ALL
+        SELECT position, root FROM log_subtree
+        WHERE span.level > 0 AND tenant = :tenant AND level = span.level
+            AND position >= span.first AND position < span.past
+    ) AS stored
 """)
 
-_SUBTREE_ROOTS = sa.text("""
-    SELECT s.position, s.root AS hash
-    FROM unnest(CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS span (first, past)
-    JOIN log_subtree s
-        ON s.tenant = :tenant AND s.level = :level AND s.position >= span.first AND s.position < span.past
-""")
 
-
-async def _select_hashes(unit: UnitOfWork, level: int, spans: Sequence[tuple[int, int]]) -> dict[int, bytes]:
-    """Return the stored hashes of a level by position."""
-    begins, ends = zip(*spans, strict=True)
-    parameters: dict[str, Any] = {"tenant": unit.tenant, "begins": list(begins), "ends": list(ends)}
-    if level == 0:
-        rows = await unit.execute(_LEAF_HASHES, parameters)
-    else:
-        rows = await unit.execute(_SUBTREE_ROOTS, parameters | {"level": level})
-    return {row.position: row.hash for row in rows}
+async def _select_hashes(unit: UnitOfWork, spans: Collection[_Span]) -> dict[tuple[int, int], bytes]:
+    """Return stored hashes by level and position."""
+    if not spans:
+        return {}
+    parameters: dict[str, Any] = {
+        "tenant": unit.tenant,
+        "levels": [span.level for span in spans],
+        "begins": [span.begin for span in spans],
+        "ends": [span.end for span in spans],
+    }
+    rows = await unit.execute(_HASHES, parameters)
+    return {(row.level, row.position): row.hash for row in rows}
