@@ -24,6 +24,7 @@ from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
 from proofloop_local.servers.postgres import Database
 from proofloop_runtime.identity import TENANT as TENANT_HEADER
 from report import Figure
+from sequencing import open_log, to_draft
 from stand import TENANT, Stand
 
 RUNS = 7
@@ -89,18 +90,42 @@ async def _against_others(stand: Stand, database: Database, stub: LogServiceStub
     connection = await asyncpg.connect(url)
     await connection.execute("CREATE TABLE pgbench_entry (LIKE log_entry INCLUDING ALL); CREATE SEQUENCE pgbench_index")
     await connection.close()
+    place = await stand.new_database("appending_alone")
     recorder = await asyncio.to_thread(_recorder, url)
-    against_pgbench, against_eventsourcing = [], []
+    rates = []
     for _ in range(RUNS):
-        ours, _ = await calls(stub, CALLERS, SECONDS)
-        against_pgbench.append((ours, await _pgbench(stand, url)))
-        against_eventsourcing.append((ours, await asyncio.to_thread(_eventsourcing, recorder)))
+        served, _ = await calls(stub, CALLERS, SECONDS)
+        alone = await _without_grpc(stand, place)
+        rows = await _pgbench(stand, url)
+        events = await asyncio.to_thread(_eventsourcing, recorder)
+        rates.append((served, alone, rows, events))
     await asyncio.to_thread(recorder.datastore.close)
+    served, alone, rows, events = zip(*rates, strict=True)
     name = f"AppendEntry, {CALLERS} callers"
+    pgbench, eventsourcing = f"pgbench, one row, {CLIENTS} clients", f"eventsourcing, one event, {CLIENTS} threads"
     return [
-        Figure(name, "1/s", f"pgbench, one row, {CLIENTS} clients", against_pgbench, 2.0),
-        Figure(name, "1/s", f"eventsourcing, one event, {CLIENTS} threads", against_eventsourcing, 8.0),
+        Figure(name, "1/s", pgbench, list(zip(served, rows, strict=True)), 2.0),
+        Figure(name, "1/s", eventsourcing, list(zip(served, events, strict=True)), 8.0),
+        Figure(f"{name}, without gRPC", "1/s", pgbench, list(zip(alone, rows, strict=True)), None),
+        Figure(f"{name}, without gRPC", "1/s", eventsourcing, list(zip(alone, events, strict=True)), None),
     ]
+
+
+async def _without_grpc(stand: Stand, place: Database) -> float:
+    """Return entries per second, one at a time by each caller, from requests to receipts."""
+    appended = 0
+    async with open_log(stand, place) as log:
+        await log.append([to_draft(request())])
+        start = time.perf_counter()
+
+        async def caller() -> None:
+            nonlocal appended
+            while time.perf_counter() < start + SECONDS:
+                await log.append([to_draft(request())])
+                appended += 1
+
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        return appended / (time.perf_counter() - start)
 
 
 async def _pgbench(stand: Stand, url: str) -> float:

@@ -14,16 +14,10 @@ from appending import METADATA
 from entries import request
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_audit.log import conversion
-from proofloop_audit.log.sealing import Sealer
-from proofloop_audit.log.sequencer import Sequencer
-from proofloop_local.servers.postgres import Database as Place
-from proofloop_runtime.breaker import Breakers
-from proofloop_runtime.call import background
-from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
-from proofloop_runtime.ports import FileKeyStore, SystemClock, SystemRandomness
+from proofloop_local.servers.postgres import Database
 from report import Figure
-from stand import TENANT, Stand
+from sequencing import open_log, to_draft
+from stand import Stand
 
 RUNS = 5
 ENTRIES = 10_000
@@ -54,30 +48,20 @@ async def figures(stand: Stand) -> list[Figure]:
     ]
 
 
-async def _sequence(stand: Stand, place: Place) -> float:
-    """Return entries per second of the sequencer alone, from drafts to receipts."""
-    clock, randomness = SystemClock(), SystemRandomness()
-    breakers = Breakers(clock)
-    database = Database(place.application_url, "audit", clock, breakers, 4)
-    sealer = Sealer(database, FileKeyStore.load(stand.keys.master_key, randomness), randomness)
-    sequencer = Sequencer(database, sealer, breakers.get(DEPENDENCY, is_unavailable), [TENANT], clock, ENTRIES)
-    running = asyncio.ensure_future(sequencer.run())
-    call = background("prompts", TENANT)
-    drafts = [conversion.to_draft(made.request_id, made.draft, call) for made in (request() for _ in range(ENTRIES))]
-    await sequencer.append([await sealer.unsealed(conversion.to_draft(request().request_id, request().draft, call))])
-    start = time.perf_counter()
-    room = asyncio.Semaphore(AHEAD)
+async def _sequence(stand: Stand, database: Database) -> float:
+    """Return entries per second without gRPC, from drafts to receipts."""
+    drafts = [to_draft(request()) for _ in range(ENTRIES)]
+    async with open_log(stand, database) as log:
+        await log.append([to_draft(request())])
+        room = asyncio.Semaphore(AHEAD)
 
-    async def append(begin: int) -> None:
-        async with room:
-            await sequencer.append([await sealer.unsealed(draft) for draft in drafts[begin : begin + GROUP]])
+        async def append(begin: int) -> None:
+            async with room:
+                await log.append(drafts[begin : begin + GROUP])
 
-    await asyncio.gather(*(append(begin) for begin in range(0, ENTRIES, GROUP)))
-    rate = ENTRIES / (time.perf_counter() - start)
-    running.cancel()
-    await asyncio.wait([running])
-    await database.close()
-    return rate
+        start = time.perf_counter()
+        await asyncio.gather(*(append(begin) for begin in range(0, ENTRIES, GROUP)))
+        return ENTRIES / (time.perf_counter() - start)
 
 
 async def _append(stub: LogServiceStub) -> float:
@@ -108,9 +92,9 @@ async def _import(stub: LogServiceStub) -> float:
     return ENTRIES / (time.perf_counter() - start)
 
 
-async def _copy(stand: Stand, place: Place) -> float:
+async def _copy(stand: Stand, database: Database) -> float:
     """Return rows per second of COPY, of the rows that were appended last."""
-    url = f"{stand.postgres.superuser_url.rpartition('/')[0]}/{place.name}"
+    url = f"{stand.postgres.superuser_url.rpartition('/')[0]}/{database.name}"
     connection = await asyncpg.connect(url)
     await connection.execute("CREATE TABLE IF NOT EXISTS copied_entry (LIKE log_entry INCLUDING ALL)")
     with tempfile.TemporaryDirectory() as folder:
