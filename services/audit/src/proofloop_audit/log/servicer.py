@@ -69,7 +69,7 @@ class LogServicer(LogServiceServicer):
         self, request: contract.AppendEntriesRequest, context: ServicerContext
     ) -> contract.AppendEntriesResponse:
         """See the contract."""
-        drafts = [self._draft(entry, f"entries[{number}].draft") for number, entry in enumerate(request.entries)]
+        drafts = await self._drafts(request.entries)
         receipts = await handlers.append(drafts, sealer=self._sealer, sequencer=self._sequencer)
         return contract.AppendEntriesResponse(receipts=map(conversion.from_receipt, receipts))
 
@@ -234,12 +234,15 @@ class LogServicer(LogServiceServicer):
 
     async def _groups(self, requests: AsyncIterator[contract.ImportEntriesRequest]) -> AsyncIterator[Sequence[Draft]]:
         async for request in requests:
-            drafts = []
-            for number, entry in enumerate(request.entries):
-                if number and number % _CHUNK == 0:
-                    await asyncio.sleep(0)
-                drafts.append(self._draft(entry, f"entries[{number}].draft"))
-            yield drafts
+            yield await self._drafts(request.entries)
+
+    async def _drafts(self, entries: Sequence[contract.AppendEntryRequest]) -> list[Draft]:
+        drafts = []
+        for number, entry in enumerate(entries):
+            if number and number % _CHUNK == 0:
+                await asyncio.sleep(0)
+            drafts.append(self._draft(entry, f"entries[{number}].draft"))
+        return drafts
 
     def _draft(self, request: contract.AppendEntryRequest, field: str) -> Draft:
         draft = conversion.to_draft(request.request_id, request.draft, current())
