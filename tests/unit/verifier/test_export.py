@@ -105,6 +105,7 @@ def _same(line: bytes, original: bytes) -> bool:
     ("wrong", "said"),
     [
         (entry(1) | {"leaf_hash": "0" * 64}, "Line 2 of the export is no audit entry: leaf_hash is not the hash"),
+        (entry(1) | {"index": True}, "Line 2 of the export is no audit entry: an entry has the members index"),
         (entry(2), "Where audit entry 1 should stand, audit entry 2 (prompt.answered) does."),
         (entry(1, tenant="globex"), "belongs to 'globex', and the log to 'acme'"),
         (entry(1, entity_id="other"), "they lead to the root"),
@@ -117,6 +118,12 @@ def _same(line: bytes, original: bytes) -> bool:
 def test_what_is_wrong_is_said(wrong, said) -> None:
     [finding] = check_export(written([LOG[0], wrong, LOG[2]]), checkpoint_of(LOG[:3])).findings
     assert said in finding.sentence
+
+
+def test_a_line_that_says_something_twice_is_no_entry_for_others_may_read_the_first() -> None:
+    line = LINES[1].replace(b"{", b'{"leaf": "another", ', 1)
+    [finding] = check_export([LINES[0], line], checkpoint_of(LOG[:2])).findings
+    assert finding.sentence == "Line 2 of the export is no audit entry: an object has two members of one name."
 
 
 def test_what_follows_the_checkpoint_is_said_to_be_unchecked() -> None:

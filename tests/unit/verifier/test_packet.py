@@ -124,6 +124,16 @@ class TestTheSeal:
         assert {finding.subject for finding in found(report, Check.CUTOFF)} == {"data/packet.json"}
         assert found(report, Check.EVIDENCE)[0].not_checked
 
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [(b'"v": 1', b'"v": true'), (b'"size": 0', b'"size": false'), (b"{", b'{"claim_id": "another", ')],
+        ids=["a version", "a size", "twice"],
+    )
+    def test_contents_that_other_readers_may_read_otherwise_are_named(self, packet, verdict_of, old, new):
+        packet.files["data/packet.json"] = packet.files["data/packet.json"].replace(old, new, 1)
+        findings = found(verdict_of(), Check.CUTOFF)
+        assert any("data/packet.json cannot be read" in finding.sentence for finding in findings)
+
     @pytest.mark.parametrize("pem", [b"", b"\xff", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
     def test_a_certificate_that_cannot_be_read_is_named(self, packet, verdict_of, pem):
         packet.files["data/keys/packet-signer.pem"] = pem

@@ -59,22 +59,40 @@ def to_utf8(text: str) -> bytes:
 
 def loads(text: bytes) -> Value:
     """The value that `text` is the canonical form of; CanonicalError where it is not exactly that."""
-    value: Value = parse_json(text)
+    # A member that stands there twice is not written again, and so is found without the cost of looking for it.
+    value: Value = _parse(text)
     if dumps(value) != text:
         raise CanonicalError("the text is JSON, but not in canonical form (RFC 8785)")
     return value
 
 
 def parse_json(text: bytes) -> Any:
-    """The value of any JSON text in UTF-8, canonical or not; CanonicalError where there is none."""
+    """The value of any JSON text in UTF-8, canonical or not; CanonicalError where there is none.
+
+    Nor is there one where an object has two members of one name, of which another reader may take the other (RFC 7493
+    §2.3).
+    """
+    return _parse(text, _members)
+
+
+def _parse(text: bytes, to_object: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None) -> Any:
     try:
-        return json.loads(text.decode())
+        return json.loads(text.decode(), object_pairs_hook=to_object)
     except UnicodeDecodeError as error:
         raise CanonicalError(f"the text is not UTF-8 at byte {error.start}") from error
     except RecursionError as error:
         raise CanonicalError("the text is nested too deeply") from error
+    except CanonicalError:
+        raise
     except ValueError as error:
         raise CanonicalError(f"the text is not JSON: {error}") from error
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise CanonicalError("an object has two members of one name")
+    return members
 
 
 def _check(value: Value) -> None:

@@ -53,7 +53,9 @@ class Entry:
         except canonical.CanonicalError as error:
             raise EntryError(str(error)) from error
         match members:
-            case {"index": int(index), "leaf": str(text), "proof": [*proof], "personal": [*personal]}:
+            case {"index": int(index), "leaf": str(text), "proof": [*proof], "personal": [*personal]} if not isinstance(
+                index, bool
+            ):
                 data = _utf8(text)
                 digest = leaf_hash(data)
                 if members.get("leaf_hash", digest.hex()) != digest.hex():

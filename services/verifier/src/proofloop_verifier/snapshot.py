@@ -49,7 +49,7 @@ class Snapshot:
                 "claim_id": str(claim_id),
                 "tenant": str(tenant),
                 "evidence": [*evidence],
-            } if version == VERSION:
+            } if version == VERSION and not isinstance(version, bool):
                 return cls(packet_id, claim_id, tenant, tuple(_item(item) for item in evidence))
         raise SnapshotError("it lacks v 1, packet_id, claim_id, tenant or evidence")
 
@@ -61,6 +61,6 @@ def _item(value: object) -> EvidenceItem:
             "path": str(path),
             "size": int(size),
             "sha256": str(sha256),
-        } if path.startswith("evidence/"):
+        } if path.startswith("evidence/") and not isinstance(size, bool):
             return EvidenceItem(evidence_id, path, size, sha256)
     raise SnapshotError("an evidence item lacks evidence_id, path below evidence/, size or sha256")
