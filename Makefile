@@ -41,6 +41,10 @@ test: $(READY) ## every test; make test TESTS=pattern for a part
 faults: $(READY) ## what is killed loses nothing: the tests of it, with fifty deaths of the audit service
 	$(BIN)/python -m pytest tests/faults --deaths 50 --timeout 1800
 
+.PHONY: tamper
+tamper: $(READY) ## rows, tiles, entries, proofs, checkpoints and packets, tampered with ten thousand times
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --tamperings 850 --timeout 1800 --durations 12 -k test_tampered_
+
 .PHONY: bench-audit
 bench-audit: $(READY) ## figures of the audit log; writes out/bench/audit.json
 	$(BIN)/python tests/bench/audit.py $(PART)

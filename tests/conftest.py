@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import asyncpg
@@ -40,6 +41,7 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deaths", type=int, default=5, help="how often the audit service is killed under load")
+    parser.addoption("--tamperings", type=int, default=100, help="how often each kind of thing is tampered with")
 
 
 def pytest_report_header() -> str:
@@ -51,6 +53,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "running_stack" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture
+def tampered(request: pytest.FixtureRequest) -> Callable[[Callable[[Random], str | None]], None]:
+    """Has a test tamper as often as the run asks for, and in the end fails with all that went unnamed.
+
+    The test is given a chance of its own each time. It returns what was not named, nothing if all was, and None where
+    it happened to leave the meaning as it was, which does not count.
+    """
+
+    def run(once: Callable[[Random], str | None]) -> None:
+        unnamed, number, wanted = [], 0, request.config.getoption("tamperings")
+        while wanted:
+            seed = f"{request.node.name} {number}"
+            what = once(Random(seed))  # noqa: S311 -- to be repeated
+            number += 1
+            wanted -= what is not None
+            if what:
+                unnamed.append(f"Random({seed!r}): {what}")
+        assert not unnamed, "\n".join(["not named:", *unnamed])
+
+    return run
 
 
 @pytest.fixture

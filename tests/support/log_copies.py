@@ -1,11 +1,12 @@
 """Copies of logs as plain files, written from nothing but the layout's description, C2SP tlog-tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from proofloop_verifier.leaf import ClaimLink, Leaf, Outcome
+from proofloop_verifier.log_copy import CopyError, MissingFileError
 from proofloop_verifier.merkle import leaf_hash, root_of
 from proofloop_verifier.note import Checkpoint, VerifierKey, sign
 
@@ -52,29 +53,43 @@ def bundle_of(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
-def write_copy(folder: Path, entries: Sequence[bytes]) -> Path:
-    """Write a log of at most 256,000 entries as files."""
-    _write_level(folder / "tile" / "entries", [bundle_of(entries[at : at + 256]) for at in range(0, len(entries), 256)])
-    if rest := len(entries) % 256:
-        _make_partial(folder / "tile" / "entries" / f"{len(entries) // 256:03}", rest)
+def files_of(entries: Sequence[bytes]) -> dict[str, bytes]:
+    """The files of a log of at most 256,000 entries, by their names."""
+    bundles = [bundle_of(entries[at : at + 256]) for at in range(0, len(entries), 256)]
+    files = _level("entries", bundles, len(entries))
     level, hashes = 0, [leaf_hash(entry) for entry in entries]
     while hashes:
         tiles = [hashes[at : at + 256] for at in range(0, len(hashes), 256)]
-        _write_level(folder / "tile" / str(level), [b"".join(tile) for tile in tiles])
-        if rest := len(hashes) % 256:
-            _make_partial(folder / "tile" / str(level) / f"{len(hashes) // 256:03}", rest)
+        files |= _level(str(level), [b"".join(tile) for tile in tiles], len(hashes))
         level, hashes = level + 1, [root_of(tile) for tile in tiles if len(tile) == 256]
-    (folder / "checkpoint").write_bytes(note_of(entries))
+    return files | {"checkpoint": note_of(entries)}
+
+
+def _level(level: str, contents: Sequence[bytes], items: int) -> dict[str, bytes]:
+    full = items // 256
+    return {
+        f"tile/{level}/{number:03}" + (f".p/{items % 256}" if number == full else ""): content
+        for number, content in enumerate(contents)
+    }
+
+
+def write_copy(folder: Path, entries: Sequence[bytes]) -> Path:
+    """Write a log of at most 256,000 entries as files."""
+    for name, content in files_of(entries).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     return folder
 
 
-def _write_level(folder: Path, contents: Sequence[bytes]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, content in enumerate(contents):
-        (folder / f"{number:03}").write_bytes(content)
+class CopyInMemory:
+    """The files of a log, as the verifier reads them."""
 
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
 
-def _make_partial(file: Path, width: int) -> None:
-    folder = file.with_name(f"{file.name}.p")
-    folder.mkdir(exist_ok=True)
-    file.rename(folder / str(width))
+    def read(self, path: str, limit: int) -> bytes:
+        if path not in self._files:
+            raise MissingFileError
+        if len(self._files[path]) > limit:
+            raise CopyError(f"it is longer than {limit} bytes")
+        return self._files[path]

@@ -6,134 +6,21 @@ import re
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from random import Random
-from uuid import uuid4
 
-import asyncpg
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from proofloop.audit.v1 import log_pb2
-from proofloop.audit.v1 import log_service_pb2 as contract
-from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_audit.fsck import check
+from kept_logs import Kept
 from proofloop_audit.log.checkpoints import load_signing_key
 from proofloop_audit.settings import AuditSettings
-from proofloop_runtime.breaker import Breakers
-from proofloop_runtime.objects import S3Objects
-from proofloop_runtime.ports import SystemClock
 from proofloop_verifier import cli
-from proofloop_verifier.merkle import leaf_hash, root_of
-from proofloop_verifier.note import Checkpoint, Note, sign
-from proofloop_verifier.report import Verdict
+from proofloop_verifier.merkle import root_of
+from proofloop_verifier.note import Checkpoint, sign
 from typer.testing import CliRunner
 
 ORIGIN = "proofloop.local/acme"
-CLAIMS = [f"0198a4f2-0000-7000-8000-00000000000{number}" for number in range(3)]
-SIZE = 600
 REPOSITORY = Path(__file__).parents[4]
 REQUIRED = {
     name for name, field in AuditSettings.model_fields.items() if field.is_required() or name.startswith("s3_")
 } | {"tls_authority"}
-TABLES = ("log_entry", "log_subtree", "log_checkpoint", "subject")
-
-
-class Kept:
-    """A log where it is kept, and whoever may do anything to it, and undo it."""
-
-    def __init__(self, settings: AuditSettings, superuser: asyncpg.Connection) -> None:
-        assert settings.s3 is not None
-        self.settings = settings
-        self.superuser = superuser
-        self.objects = S3Objects(settings.s3, Breakers(SystemClock()))
-        self._overwritten: dict[str, bytes] = {}
-
-    async def keep(self) -> None:
-        # Whether what the test itself does is durable is no matter.
-        await self.superuser.execute("SET synchronous_commit = off")
-        for table in TABLES:
-            await self.superuser.execute(f"CREATE TABLE kept_{table} AS TABLE {table}")
-
-    async def undo(self) -> None:
-        for table in TABLES:
-            restore = f"DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608
-            await self.superuser.execute(restore)
-        for key, content in self._overwritten.items():
-            await self._write(key, content)
-        self._overwritten.clear()
-
-    async def sql(self, statement: str, *parameters: object) -> None:
-        assert await self.superuser.execute(statement, *parameters) not in ("UPDATE 0", "DELETE 0", "INSERT 0 0")
-
-    async def set(self, index: int, column: str, value: object) -> None:
-        await self.sql(f"UPDATE log_entry SET {column} = $1 WHERE tenant = 'acme' AND index = $2", value, index)  # noqa: S608
-
-    async def entry(self, index: int) -> asyncpg.Record:
-        return await self.superuser.fetchrow("SELECT * FROM log_entry WHERE tenant = 'acme' AND index = $1", index)
-
-    async def replace(self, index: int, leaf: bytes) -> None:
-        await self.set(index, "leaf", leaf)
-        await self.set(index, "leaf_hash", leaf_hash(leaf))
-
-    async def publish(self, name: str, content: bytes | None) -> None:
-        """Replace what is published, or remove it."""
-        stored = await self.objects.read(f"acme/{name}")
-        assert stored is not None
-        self._overwritten[f"acme/{name}"] = stored.content
-        await self._write(f"acme/{name}", content)
-
-    async def published(self, name: str) -> bytes:
-        stored = await self.objects.read(f"acme/{name}")
-        assert stored is not None
-        return stored.content
-
-    async def _write(self, key: str, content: bytes | None) -> None:
-        await self.objects.delete(key)
-        if content is not None:
-            options = {"media_type": "text/plain", "cache_control": "no-cache"}
-            assert await self.objects.put_if(key, content, replacing=None, **options)
-
-    async def findings(self) -> list[str]:
-        """What is found: `check: subject`."""
-        [report] = await check(self.settings, ["acme"])
-        assert (report.verdict is Verdict.VERIFIED) == (not report.findings)
-        return [f"{finding.check}: {finding.subject}" for finding in report.findings]
-
-
-@pytest.fixture
-async def kept(replica, publishing, superuser, new_request, token_for, eventually) -> Kept:
-    """A log of 600 entries, of several people of whom one is erased, of claims and sessions, published as files."""
-    log = Kept(publishing, superuser)
-    async with replica(base=publishing) as service, service.channel() as channel:
-        stub = LogServiceStub(channel)
-        for begin, end in ((0, 100), (100, 300), (301, SIZE)):
-            entries = [new_request(**about(index)) for index in range(begin, end)]
-            await stub.AppendEntries(contract.AppendEntriesRequest(entries=entries))
-            await stub.GetCheckpoint(contract.GetCheckpointRequest())
-            if end == 300:
-                async with service.channel(peer="cli", token=token_for("cora", "compliance")) as officer:
-                    subject = log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id="ann")
-                    request = contract.EraseSubjectRequest(request_id=str(uuid4()), subject=subject, reason="asked")
-                    await LogServiceStub(officer).EraseSubject(request)
-
-        async def published() -> bool:
-            stored = await log.objects.read("acme/checkpoint")
-            return stored is not None and Checkpoint.parse(Note.parse(stored.content).text).size == SIZE
-
-        await eventually(published)
-    await log.keep()
-    return log
-
-
-def about(index: int) -> dict[str, object]:
-    """What the entry of an index says."""
-    return {
-        "actor": log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id=("ann", "bob", "cid")[index % 3 if index < 300 else 1]),
-        "claim_id": CLAIMS[index % 3] if index % 4 else "",
-        "session_id": f"session-{index}" if index % 5 == 0 else "",
-        "entity_id": f"prompt-{index}",
-        "reason": "why",
-        "details_json": json.dumps({"number": index}),
-    }
 
 
 STATEMENTS = (
@@ -265,65 +152,6 @@ async def test_every_damage_is_named_and_an_intact_log_has_none(kept: Kept) -> N
 def names(expected: str) -> set[str]:
     """`check: subject` as findings are named; a subject may have a comma of its own."""
     return set(re.split(", (?=[a-z]+: )", expected))
-
-
-COLUMNS = (
-    ("log_entry", "index", "leaf"),
-    ("log_entry", "index", "leaf_hash"),
-    ("log_entry", "index", "fingerprint"),
-    ("log_entry", "index", "sealed_part"),
-    ("log_entry", "index", "entity_id"),
-    ("log_entry", "index", "action"),
-    ("log_entry", "index", "outcome"),
-    ("log_entry", "index", "pseudonym"),
-    ("log_entry", "index", "entity_type"),
-    ("log_subtree", "position", "root"),
-    ("log_checkpoint", "size", "root"),
-    ("log_checkpoint", "size", "note"),
-)
-"""Table, what names a row of it, and the column of which a byte changes."""
-ROW = ("log_entry", "index", "")
-"""The whole row goes."""
-
-
-async def test_whatever_single_byte_or_row_is_tampered_with_is_named(kept: Kept) -> None:
-    chance = Random(20)  # noqa: S311 -- the same at every run
-    rows = {
-        table: [row[0] for row in await kept.superuser.fetch(f"SELECT {key} FROM {table} WHERE tenant = 'acme'")]  # noqa: S608
-        for table, key in {column[:2] for column in COLUMNS}
-    }
-    # What is sealed of an erased person nobody can check, and entries that are missing side by side are named together.
-    rows["log_entry"] = [index for index in range(0, SIZE, 2) if index > 300 or index % 3]
-    for turn in range(10):
-        # Each of another row, so that all are to be named side by side.
-        left = {table: chance.sample(keys, len(keys)) for table, keys in rows.items()}
-        done = {}
-        # Where an entry is missing, nobody can tell what the hash over its page should be.
-        choice = [*chance.choices(COLUMNS[:9], k=17), COLUMNS[9]] if turn % 2 else [ROW] * 17
-        for table, key, column in [*choice, *COLUMNS[10:]]:
-            if left[table]:
-                name = left[table].pop()
-                label = {"log_entry": "entry", "log_checkpoint": "checkpoint"}.get(table, "subtree 8/").strip()
-                done[f"{label}{'' if label.endswith('/') else ' '}{name}"] = (table, column)
-                await tamper(kept, chance, table, key, name, column)
-        found = " | ".join(await kept.findings())
-        for label, deed in done.items():
-            assert re.search(rf"{label}\b", found), (label, deed, found)
-        await kept.undo()
-
-
-async def tamper(kept: Kept, chance: Random, table: str, key: str, name: int, column: str) -> None:
-    where = f"WHERE tenant = 'acme' AND {key} = {name}"
-    if not column:
-        await kept.sql(f"DELETE FROM {table} {where}")  # noqa: S608
-        return
-    value = await kept.superuser.fetchval(f"SELECT {column} FROM {table} {where}")  # noqa: S608
-    at = chance.randrange(len(value))
-    if isinstance(value, str):
-        other = value[:at] + chance.choice([c for c in "abcXYZ019 ~" if c != value[at]]) + value[at + 1 :]
-    else:
-        other = value[:at] + bytes([value[at] ^ 1 << chance.randrange(8)]) + value[at + 1 :]
-    await kept.sql(f"UPDATE {table} SET {column} = $1 {where}", other)  # noqa: S608
 
 
 async def test_the_command_reports_in_words_and_in_json(kept: Kept, monkeypatch) -> None:
