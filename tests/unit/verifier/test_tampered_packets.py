@@ -123,8 +123,15 @@ def tamper_with_files(chance: Random, files: dict[str, bytes]) -> list[str]:
 
 
 def words(name: str) -> str:
-    """What a file is named by."""
-    return f"{name}|audit entry " if name == ENTRIES else name
+    """What a file is named by, or what is said where another file keeps it from being looked at."""
+    if name.startswith("data/evidence/"):
+        return f"{name}|The evidence was not checked"
+    return {
+        ENTRIES: f"{name}|audit entry ",
+        # Of the checkpoint and the key beside it, nobody can tell which one is another's.
+        "data/audit/checkpoint.txt": f"{name}|The checkpoint is not signed by",
+        "data/keys/log.vkey": f"{name}|checkpoint.txt cannot be read",
+    }.get(name, name)
 
 
 def with_another_member(chance: Random, line: dict[str, Any]) -> dict[str, Any]:
