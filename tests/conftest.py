@@ -13,6 +13,7 @@ import grpc.aio
 import httpx
 import pytest
 import pytest_asyncio
+from demos import PlayedDemo, play
 from hypothesis import HealthCheck, settings
 from proofloop_local.authority import Authority
 from proofloop_local.keys import Keys, make_keys
@@ -41,6 +42,7 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deaths", type=int, default=5, help="how often the audit service is killed under load")
+    parser.addoption("--outage", type=int, default=5, help="for how many seconds NATS is away under load")
     parser.addoption("--tamperings", type=int, default=100, help="how often each kind of thing is tampered with")
 
 
@@ -48,6 +50,7 @@ def pytest_report_header() -> str:
     return "servers: containers" if CONTAINED else "servers: from wheels, for no Docker engine answers"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist names the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that share the whole stack to one worker, where there are several."""
     for item in items:
@@ -94,6 +97,12 @@ async def running_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
     """
     async with Stack(tmp_path_factory.mktemp("stack"), tenants=("acme", "globex")) as stack:
         yield stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def played_demo(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> PlayedDemo:
+    """The demo, played once on the session's stack."""
+    return await play(running_stack.data, tmp_path_factory.mktemp("demo"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

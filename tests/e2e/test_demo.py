@@ -1,17 +1,16 @@
 """`proofloop demo` as a newcomer runs it, and what a stranger finds out about the packet it leaves."""
 
-import asyncio
 import hashlib
 import re
-import sys
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import bagit
 import pytest
 import pytest_asyncio
+from demos import PlayedDemo, play
 from proofloop_verifier.cli import application
 from typer.testing import CliRunner
 
@@ -19,23 +18,22 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 LAST_LINE = re.compile(r"demo: packet ([0-9a-f-]{36}) verified, (\d+) audit entries proven, trace ([0-9a-f]{32})")
 LEFT = ("packet.zip", "summary.pdf", "audit.jsonl", "checkpoint.txt", "trace.txt")
-ROOT = Path(__file__).parents[2]
 VERIFIED, FAILED, WRONG_USAGE, UNKNOWN_KEY = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Demo:
-    """What one run of the demo printed and left."""
+class Demo(PlayedDemo):
+    """What a run leaves, by name."""
 
-    lines: list[str]
-    folder: Path
+    @classmethod
+    async def play(cls, data: Path, output: Path) -> "Demo":
+        played = await play(data, output)
+        return cls(played.lines, played.folder)
 
     @property
     def last_line(self) -> tuple[str, str, str]:
         """Packet id, number of entries, trace id."""
-        found = LAST_LINE.fullmatch(self.lines[-1])
-        assert found, self.lines[-1]
-        return found[1], found[2], found[3]
+        return last_line(self)
 
     @property
     def packet(self) -> Path:
@@ -46,23 +44,18 @@ class Demo:
         return self.folder / "log.vkey"
 
 
-async def run(proofloop: str, data: Path, output: Path) -> Demo:
-    example = ROOT / "examples" / "fba-lost-inbound"
-    process = await asyncio.create_subprocess_exec(
-        *(proofloop, "demo", "--data", data, "--example", example, "--output", output),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return Demo(said.decode().splitlines(), output)
+def last_line(demo: PlayedDemo) -> tuple[str, str, str]:
+    """Packet id, number of entries, trace id."""
+    found = LAST_LINE.fullmatch(demo.lines[-1])
+    assert found, demo.lines[-1]
+    return found[1], found[2], found[3]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo in a folder in which nothing ever ran."""
     folder = tmp_path_factory.mktemp("demo")
-    yield await run(str(Path(sys.executable).parent / "proofloop"), folder / "data", folder / "out")
+    return await Demo.play(folder / "data", folder / "out")
 
 
 @pytest.fixture
@@ -113,11 +106,10 @@ def test_it_says_each_step_and_leaves_what_it_promises(demo: Demo) -> None:
 
 # On the session's loop, on which the span receiver of the shared stack lives.
 @pytest.mark.asyncio(loop_scope="session")
-async def test_it_plays_on_a_stack_that_runs_already_and_leaves_it_running(stack, program, tmp_path: Path) -> None:
-    played = await run(program("proofloop"), stack.data, tmp_path)
-    assert not any(line.startswith("starting") for line in played.lines)
-    again = await run(program("proofloop"), stack.data, tmp_path)
-    assert again.last_line[0] != played.last_line[0]
+async def test_it_plays_on_a_stack_that_runs_already_and_leaves_it_running(stack, played_demo, tmp_path: Path) -> None:
+    assert not any(line.startswith("starting") for line in played_demo.lines)
+    again = await play(stack.data, tmp_path)
+    assert last_line(again)[0] != last_line(played_demo)[0]
 
 
 def test_an_independent_checker_accepts_the_packet_as_a_bag(demo: Demo, tmp_path: Path) -> None:

@@ -2,20 +2,17 @@
 
 import asyncio
 import re
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-import pytest
 import pytest_asyncio
+from demos import EXAMPLE, PlayedDemo
 from proofloop_local.demo.example import Example
 from proofloop_local.span_store import SpanStore
 from proofloop_local.spans import Kind, Span
 from proofloop_local.stack import Stack
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fba-lost-inbound"
 LAST_LINE = re.compile(
     r"demo: packet (?P<packet>\S+) verified, \d+ audit entries proven, trace (?P<trace>[0-9a-f]{32})"
 )
@@ -104,20 +101,10 @@ class Demo:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def demo(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory, trace_of: TraceOf) -> Demo:
+async def demo(played_demo: PlayedDemo, trace_of: TraceOf) -> Demo:
     """The demo, played once by the command itself on the session's stack."""
-    output = tmp_path_factory.mktemp("demo")
-    command = [Path(sys.executable).parent / "proofloop", "demo", "--data", running_stack.data]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *("--example", EXAMPLE, "--output", output),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    printed = (await process.communicate())[0].decode()
-    assert process.returncode == 0, printed
-    last = LAST_LINE.fullmatch(printed.splitlines()[-1])
-    assert last is not None, printed
+    last = LAST_LINE.fullmatch(played_demo.lines[-1])
+    assert last is not None, played_demo.lines
     return Demo(Example.read(EXAMPLE), last["packet"], await trace_of(last["trace"], is_complete))
 
 
