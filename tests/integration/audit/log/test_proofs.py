@@ -33,10 +33,11 @@ async def test_every_entry_is_proven_at_every_size(log, append_many) -> None:
             merkle.verify_inclusion(index, size, proof.leaf_hash, proof.hashes, root)
 
 
-async def test_every_entry_is_proven_in_the_log_as_it_is(log, append_many) -> None:
+async def test_an_entry_is_proven_in_the_log_as_it_is(log, append_many) -> None:
     receipts = await append_many(257)
     root = root_of(receipts, 257)
-    for receipt in receipts:
+    # Both ends of both tiles, every turn of the way up, and a sample.
+    for receipt in (receipts[index] for index in {0, 1, 2, 4, 8, 16, 32, 64, *range(127, 256, 16), 254, 255, 256}):
         proof = (await log.GetInclusionProof(contract.GetInclusionProofRequest(entry_id=receipt.entry_id))).proof
         assert proof.tree_size == 257
         merkle.verify_inclusion(receipt.index, 257, receipt.leaf_hash, proof.hashes, root)
