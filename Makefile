@@ -38,8 +38,8 @@ test: $(READY) ## every test; make test TESTS=pattern for a part
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(if $(TESTS),-k "$(TESTS)")
 
 .PHONY: faults
-faults: $(READY) ## what is killed loses nothing: the tests of it, with fifty deaths of the audit service
-	$(BIN)/python -m pytest tests/faults --deaths 50 --timeout 1800
+faults: $(READY) ## what is killed or away loses nothing: with fifty deaths of the audit service, a minute without NATS
+	$(BIN)/python -m pytest tests/faults --deaths 50 --outage 60 --timeout 1800
 
 .PHONY: tamper
 tamper: $(READY) ## rows, tiles, entries, proofs, checkpoints and packets, tampered with ten thousand times

@@ -107,6 +107,11 @@ class Loop:
 
     async def play(self) -> None:
         """From the claim to the finished packet."""
+        await self.gather()
+        await self.seal()
+
+    async def gather(self) -> None:
+        """All that goes before the packet."""
         created = await self._change(
             "claim",
             self.claimant.claims.CreateClaim,
@@ -117,6 +122,9 @@ class Loop:
             await self._upload(name)
         await self._ask_and_answer()
         await self._export()
+
+    async def seal(self) -> None:
+        """The packet."""
         requested = await self._change(
             "packet",
             self.reviewer.packets.GeneratePacket,
