@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from proofloop_verifier import export
 from proofloop_verifier.entries import EntryError
 from proofloop_verifier.export import check_export
@@ -65,40 +63,6 @@ def test_an_export_is_the_log_of_its_checkpoint(size) -> None:
 
 def test_an_erased_person_changes_nothing() -> None:
     assert check_export(written([LOG[0] | {"personal": []}]), checkpoint_of(LOG[:1])).findings == ()
-
-
-@given(st.integers(0, 39), st.data())
-def test_whatever_is_changed_left_out_added_or_moved_is_found(position, data) -> None:
-    lines, signed = LINES[:40], checkpoint_of(LOG[:40])
-    match data.draw(st.sampled_from(["change", "leave out", "cut off", "repeat", "swap", "bytes"])):
-        case "change":
-            lines[position] = written([entry(position, entity_id="prompt-2")])[0]
-        case "leave out":
-            del lines[position]
-        case "cut off":
-            del lines[position:]
-        case "repeat":
-            lines.insert(position, lines[position])
-        case "swap":
-            other = data.draw(st.integers(0, 39).filter(lambda number: number != position))
-            lines[position], lines[other] = lines[other], lines[position]
-        case "bytes":
-            at = data.draw(st.integers(0, len(lines[position]) - 1))
-            byte = data.draw(st.integers(0, 255).filter(lambda value: value != lines[position][at]))
-            lines[position] = lines[position][:at] + bytes([byte]) + lines[position][at + 1 :]
-            if _same(lines[position], LINES[position]):
-                return
-    assert check_export(lines, signed).findings
-
-
-def _same(line: bytes, original: bytes) -> bool:
-    """A changed byte may leave the same JSON, such as another kind of blank, or a member that nobody reads."""
-    try:
-        members = json.loads(line)
-    except ValueError:
-        return False
-    read = json.loads(original)
-    return isinstance(members, dict) and all(members.get(name) == read[name] for name in read if name != "leaf_hash")
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,6 @@ class TestOneFlippedByte:
         files[name] = flipped(files[name], int(at * (len(files[name]) - 1)), 0)
         assert_named(verify_packet(zipped(files), [packet.log_key]), name)
 
-    @reusing_fixtures
-    @given(name=st.sampled_from(FILES), at=st.integers(0, 2**20), bit=st.integers(0, 7))
-    def test_anywhere_in_any_file_is_named(self, packet, zipped, name, at, bit):
-        files = packet.with_manifests()
-        files[name] = flipped(files[name], at % max(len(files[name]), 1), bit)
-        assert_named(verify_packet(zipped(files), [packet.log_key]), name)
-
     @pytest.mark.parametrize("name", [n for n in FILES if n.startswith("data/") and not n.endswith(".pem")])
     def test_is_named_though_the_manifests_were_made_to_fit(self, packet, verdict_of, name):
         packet.files[name] = flipped(packet.files[name], len(packet.files[name]) // 2, 0)
