@@ -1,18 +1,20 @@
 """GetInclusionProof and GetConsistencyProof, checked by the verifier and against pymerkle."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import combinations_with_replacement
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
 from proofloop_verifier import merkle
+from proofloop_verifier.leaf import Leaf, Outcome, SubjectCommitment
 from proofloop_verifier.merkle import CompactRange
 from proofloop_verifier.note import VerifierKey
 from proofloop_verifier.tlog_proof import TlogProof
 from pymerkle import InmemoryTree
 
+START = datetime(2026, 1, 2, tzinfo=UTC)
 SIZES = (1, 2, 3, 127, 255, 256, 257, 511, 512, 513)
 
 
@@ -75,20 +77,72 @@ async def test_any_two_sizes_are_consistent(log, append_many) -> None:
         merkle.verify_consistency(old, new, root_of(receipts, old), root_of(receipts, new), proof.hashes)
 
 
-async def test_a_log_beyond_65536_entries_is_proven_from_the_roots_of_its_tiles(log, replica, append_many) -> None:
-    receipts = await append_many(65_500)
+@pytest.fixture
+async def long_log(superuser) -> list[Leaf]:
+    """The log of acme with all but one of the tiles under its first hash at level 16, as the service would have it.
+
+    Nobody can check what it says of people: it is a single one, who was erased.
+    """
+    pseudonym = "a" * 32
+    leaf = Leaf(
+        entry_id="",
+        event_time=START,
+        append_time=START,
+        tenant="acme",
+        service="packets",
+        action="prompt.answered",
+        outcome=Outcome.SUCCESS,
+        entity_type="prompt",
+        entity_id="prompt-1",
+        subjects=(SubjectCommitment(pseudonym, bytes(32)),),
+    )
+    leaves = [leaf._replace(entry_id=str(UUID(int=number))) for number in range(255 * 256)]
+    leaves[-1] = leaves[-1]._replace(action="subject.erased", entity_type="subject", entity_id=pseudonym)
+    written = [leaf.to_bytes() for leaf in leaves]
+    hashes = [merkle.leaf_hash(data) for data in written]
+    entries = [
+        {
+            "tenant": "acme",
+            "index": index,
+            "entry_id": UUID(leaf.entry_id),
+            "fingerprint": b"",
+            "leaf": data,
+            "leaf_hash": digest,
+            "append_time": START,
+            "entity_type": leaf.entity_type,
+            "entity_id": leaf.entity_id,
+            "action": leaf.action,
+            "outcome": leaf.outcome,
+            "pseudonym": pseudonym,
+            "sealed_part": b"",
+        }
+        for index, (leaf, data, digest) in enumerate(zip(leaves, written, hashes, strict=True))
+    ]
+    rows = [tuple(entry.values()) for entry in entries]
+    await superuser.copy_records_to_table("log_entry", records=rows, columns=list(entries[0]))
+    tiles = [("acme", 8, position, merkle.root_of(hashes[position * 256 :][:256])) for position in range(255)]
+    await superuser.copy_records_to_table("log_subtree", records=tiles)
+    await superuser.execute("ANALYZE log_entry, log_subtree")
+    return leaves
+
+
+async def test_a_log_beyond_65536_entries_is_proven_from_the_roots_of_its_tiles(
+    long_log, log, replica, append_many
+) -> None:
+    receipts = await append_many(220)
     # Another replica completes the tiles, from what it reads of them.
     async with replica() as other, other.channel() as channel:
         receipts += await append_many(293, LogServiceStub(channel))
-    leaves = [receipt.leaf_hash for receipt in receipts]
+    entry_ids = [*(leaf.entry_id for leaf in long_log), *(receipt.entry_id for receipt in receipts)]
+    leaves = [merkle.leaf_hash(leaf.to_bytes()) for leaf in long_log] + [receipt.leaf_hash for receipt in receipts]
     for size in (65_535, 65_536, 65_537, 65_793):
-        root = CompactRange().extend(leaves[:size]).root()
+        root = merkle.root_of(leaves[:size])
         for index in (0, 255, 256, 65_279, 65_280, 65_534):
-            request = contract.GetInclusionProofRequest(entry_id=receipts[index].entry_id, tree_size=size)
+            request = contract.GetInclusionProofRequest(entry_id=entry_ids[index], tree_size=size)
             proof = (await log.GetInclusionProof(request)).proof
             merkle.verify_inclusion(index, size, leaves[index], proof.hashes, root)
         proof = (await log.GetConsistencyProof(contract.GetConsistencyProofRequest(from_size=300, to_size=size))).proof
-        merkle.verify_consistency(300, size, root_of(receipts, 300), root, proof.hashes)
+        merkle.verify_consistency(300, size, merkle.root_of(leaves[:300]), root, proof.hashes)
     checkpoint = (await log.GetCheckpoint(contract.GetCheckpointRequest())).checkpoint
     assert (checkpoint.tree_size, checkpoint.root_hash) == (65_793, root)
 
