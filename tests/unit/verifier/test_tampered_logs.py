@@ -45,7 +45,7 @@ def hashes_in(tile: bytes) -> list[bytes]:
     return [tile[at : at + 32] for at in range(0, len(tile), 32)]
 
 
-def test_tiles(tampered) -> None:
+def test_a_tampered_tile_is_named(tampered) -> None:
     def once(chance: Random) -> str:
         size = chance.choice(SIZES)
         tiles = {
@@ -70,7 +70,7 @@ def test_tiles(tampered) -> None:
     tampered(once)
 
 
-def test_entries_in_bundles(tampered) -> None:
+def test_a_tampered_entry_is_named(tampered) -> None:
     def once(chance: Random) -> str:
         size = chance.choice(SIZES)
         bundles = [name for name in sound(size) if name.startswith("tile/entries/")]
@@ -151,7 +151,7 @@ LINES = [json.dumps(line).encode() for line in EXPORTED]
 SIGNED = Checkpoint("proofloop.local/acme", 30, root_of([leaf_hash(line["leaf"].encode()) for line in EXPORTED]))
 
 
-def test_exports(tampered) -> None:
+def test_a_tampered_line_of_an_export_is_named(tampered) -> None:
     def once(chance: Random) -> str | None:
         lines = list(LINES)
         at = chance.randrange(len(lines))

@@ -36,7 +36,7 @@ def unnamed(report: Report, *names: str) -> str:
     return f"{report.verdict}, without {left}: {said}"
 
 
-def test_files_of_packets(tampered, packet, verify) -> None:
+def test_a_tampered_file_of_a_packet_is_named(tampered, packet, verify) -> None:
     """Whoever changes a file leaves the manifests alone."""
     sound = packet.with_manifests()
 
@@ -63,7 +63,7 @@ def test_files_of_packets(tampered, packet, verify) -> None:
     tampered(once)
 
 
-def test_packets_whose_manifests_were_made_to_fit(tampered, packet, verify) -> None:
+def test_it_is_named_though_the_manifests_were_made_to_fit(tampered, packet, verify) -> None:
     """Whoever changes it knows the format, and has no key."""
     sound = dict(packet.files)
     lines = sound[ENTRIES].splitlines()
@@ -182,7 +182,7 @@ def body(pem: bytes) -> bytes:
     return b"".join(pem[pem.index(begin) + len(begin) : pem.index(end)].split())
 
 
-def test_archives_of_packets(tampered, packet, written, tmp_path) -> None:
+def test_a_tampered_archive_is_named(tampered, packet, written, tmp_path) -> None:
     """Any byte of the archive itself; what its tables say beside names, sizes and sums is not read."""
     sound = written(packet).read_bytes()
     contents = where_contents_stand(sound)

@@ -38,7 +38,7 @@ def changed_hashes(chance: Random, hashes: Sequence[bytes]) -> list[bytes]:
     return [*hashes[:at], changed_bytes(chance, hashes[at]), *hashes[at + 1 :]]
 
 
-def test_inclusion_proofs(tampered) -> None:
+def test_no_tampered_inclusion_proof_is_accepted(tampered) -> None:
     """The size is not tampered with: only the signature of a checkpoint binds it, see the files of proofs below."""
 
     def once(chance: Random) -> str | None:
@@ -65,7 +65,7 @@ def test_inclusion_proofs(tampered) -> None:
     tampered(once)
 
 
-def test_consistency_proofs(tampered) -> None:
+def test_no_tampered_consistency_proof_is_accepted(tampered) -> None:
     """The new size is not tampered with: only the signature of a checkpoint binds it."""
 
     def once(chance: Random) -> str:
@@ -93,7 +93,7 @@ def test_consistency_proofs(tampered) -> None:
     tampered(once)
 
 
-def test_files_of_proofs(tampered) -> None:
+def test_no_tampered_proof_file_is_accepted(tampered) -> None:
     """Any line of the file, its checkpoint's too; the entry is the one that stands in the file."""
 
     def once(chance: Random) -> str | None:
@@ -142,7 +142,7 @@ def content(note: Note) -> tuple[str, frozenset[object]]:
     return note.text, frozenset(note.signatures)
 
 
-def test_checkpoints(tampered) -> None:
+def test_no_tampered_checkpoint_is_believed(tampered) -> None:
     """Of a copy of a log that someone looked at before; what has another's signature is nobody's word."""
 
     def once(chance: Random) -> str | None:
@@ -178,7 +178,7 @@ def test_checkpoints(tampered) -> None:
     tampered(once)
 
 
-def test_checkpoints_that_the_log_itself_signed_over_another_past(tampered) -> None:
+def test_a_log_that_signs_another_past_is_seen_to_do_so(tampered) -> None:
     """What no signature shows, who kept an earlier checkpoint sees."""
 
     def once(chance: Random) -> str | None:

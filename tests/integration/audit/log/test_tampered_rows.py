@@ -15,7 +15,7 @@ ENTRY_COLUMNS = (*TEXTS, "fingerprint", "sealed_part", "entry_id", "append_time"
 """What entries are found by, and what they say of people."""
 
 
-async def test_rows(kept: Kept, request) -> None:
+async def test_a_tampered_row_is_named(kept: Kept, request) -> None:
     chance = Random("rows")  # noqa: S311 -- the same at every run
     entries = {row["index"]: row for row in await kept.superuser.fetch("SELECT * FROM log_entry WHERE tenant = 'acme'")}
     # What is sealed of an erased person nobody can check, and entries that are missing side by side are named together.
