@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from proofloop_runtime.migrate import migrate
 from proofloop_verifier.leaf import Leaf, Outcome
 
@@ -56,6 +57,27 @@ async def test_the_filters_columns_are_filled_from_the_leaves_of_every_tenant(po
         assert [tuple(row) for row in rows] == expected
         # And the owner is held back again as everybody is.
         assert await superuser.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE relname = 'log_entry'")
+    finally:
+        await superuser.close()
+        await postgres.drop_database(name)
+
+
+async def test_subjects_stay_who_they_are(postgres) -> None:
+    name, owner, application = f"audit_{uuid4().hex}", "audit_owner", "audit_app"
+    database = await postgres.create_database(name, owner=owner, application=application)
+    superuser = await asyncpg.connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}")
+    row = "INSERT INTO subject VALUES ('acme', '\\x01', $1, '', $2)"
+    try:
+        await migrate("proofloop_audit", database.owner_url, application, "0004")
+        await superuser.execute("INSERT INTO subject VALUES ('acme', '\\x01', 'one', '\\x02')")
+        await migrate("proofloop_audit", database.owner_url, application, "0005")
+        [subject] = await superuser.fetch("SELECT * FROM subject")
+        assert tuple(subject) == ("acme", b"\x01", "one", b"\x02", None)
+        # Of one subject there are several by now, and one without an end.
+        await superuser.execute(row, "two", TIME)
+        for twice in (None, TIME):
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await superuser.execute(row, "three", twice)
     finally:
         await superuser.close()
         await postgres.drop_database(name)

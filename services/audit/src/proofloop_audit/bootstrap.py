@@ -13,12 +13,15 @@ from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_audit.events import CONSUMER, EventLog
 from proofloop_audit.log import publication
 from proofloop_audit.log.checkpoints import CheckpointSigner, load_signing_key
+from proofloop_audit.log.expiry import Expiry
 from proofloop_audit.log.exporting import Exporter
 from proofloop_audit.log.importing import Importer
 from proofloop_audit.log.integrity import self_check
 from proofloop_audit.log.integrity.checker import LogChecker
 from proofloop_audit.log.integrity.self_check import SelfCheck
+from proofloop_audit.log.periods import Periods
 from proofloop_audit.log.publication import Publisher
+from proofloop_audit.log.retention import Retention
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
@@ -33,7 +36,7 @@ from proofloop_audit.settings import AuditSettings
 async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     """Return what the audit service consists of."""
     keys = FileKeyStore.load(settings.master_key, runtime.randomness)
-    sealer = Sealer(runtime.database, keys, runtime.randomness)
+    sealer = Sealer(runtime.database, keys, runtime.randomness, Periods(settings.retention, runtime.clock))
     sequencer = Sequencer(
         runtime.database,
         sealer,
@@ -72,6 +75,12 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     publisher = None
     if objects is not None:
         publisher = Publisher(runtime.database, objects, signer, settings.tenants, settings.publish_every)
+    retention = Retention(
+        runtime.database,
+        settings.retention,
+        [Expiry(runtime.database, sealer, runtime.ids).sweep],
+        settings.retention_every,
+    )
     checker = LogChecker(runtime.database, sealer, signer, objects)
     checking = SelfCheck(
         runtime.database,
@@ -94,7 +103,14 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
             Consumer(CONSUMER, events.handle),
             ErasureInbox(runtime.database, runtime.service, forgetting.forget).consumer(),
         ],
-        workers=[sequencer.run, signer.run, folding.run, checking.run, *([publisher.run] if publisher else [])],
+        workers=[
+            sequencer.run,
+            signer.run,
+            folding.run,
+            checking.run,
+            *([retention.run] if settings.retention else []),
+            *([publisher.run] if publisher else []),
+        ],
         probes={
             self_check.PROBE: checking.intact,
             **({publication.PROBE: publisher.intact} if publisher else {}),

@@ -1,11 +1,13 @@
 """Settings of the audit service, from `AUDIT_*`."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Self
 
 from proofloop_runtime.object_settings import OptionalObjectSettings
-from proofloop_runtime.settings import ServiceSettings
-from pydantic import Field
+from proofloop_runtime.settings import ServiceSettings, Tenant
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 
@@ -27,6 +29,9 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
             minute, or as often as this, if that is more often.
         self_check_pause: What such a check leaves to the callers after each page of 256 entries, which takes some 30 ms
             of the service's thread.
+        retention: How long what the log and sessions say about people can be read, by tenant: at least a day, such as
+            `{"acme": "P365D"}`. Who is not named keeps it for ever.
+        retention_every: Time between two looks for what is past its retention.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -40,3 +45,11 @@ class AuditSettings(OptionalObjectSettings, ServiceSettings):
     publish_every: timedelta = Field(default=timedelta(seconds=10), gt=timedelta())
     self_check_every: timedelta = Field(default=timedelta(hours=24), gt=timedelta())
     self_check_pause: timedelta = Field(default=timedelta(seconds=1), ge=timedelta())
+    retention: Mapping[Tenant, Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=36_500))]] = {}
+    retention_every: timedelta = Field(default=timedelta(hours=1), gt=timedelta())
+
+    @model_validator(mode="after")
+    def _retention_is_of_tenants(self) -> Self:
+        if unknown := sorted(self.retention.keys() - set(self.tenants)):
+            raise ValueError(f"retention names tenants that there are not: {', '.join(unknown)}")
+        return self

@@ -37,6 +37,9 @@ forks_found = _meter.create_counter(
 damages_found = _meter.create_counter(
     "proofloop.audit.damages", unit="{damage}", description="Parts of logs found not to be what they should be."
 )
+subjects_expired = _meter.create_counter(
+    "proofloop.audit.expired", unit="{key}", description="Keys of subjects destroyed because the retention ended."
+)
 
 
 def record_batch(tenant: str, entries: int, start: float, end: float, error_type: str) -> None:

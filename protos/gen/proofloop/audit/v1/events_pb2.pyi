@@ -38,7 +38,7 @@ class SubjectErased(_message.Message):
     subject_id: _builtins.str
     """Id of the person: the `sub` of their token."""
     pseudonym: _builtins.str
-    """What they are called in leaves, 32 hex digits."""
+    """What they are called in leaves, 32 hex digits; of several pseudonyms the newest."""
     def __init__(
         self,
         *,

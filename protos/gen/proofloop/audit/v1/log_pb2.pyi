@@ -179,7 +179,8 @@ Global___EntryDraft: _TypeAlias = EntryDraft  # noqa: Y015
 @_typing.final
 class PersonalPart(_message.Message):
     """PersonalPart is what an entry says about one data subject: kept encrypted under the subject's own key, and
-    bound to the leaf by a commitment, HMAC-SHA256(salt, part).
+    bound to the leaf by a commitment, HMAC-SHA256(salt, part). Once the subject was erased, or the tenant's retention has
+    ended, nobody can read it any more: one is as the other, and is called erased here.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

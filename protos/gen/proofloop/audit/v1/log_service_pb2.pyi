@@ -672,12 +672,13 @@ class EraseSubjectResponse(_message.Message):
     PACKET_IDS_FIELD_NUMBER: _builtins.int
     MORE_PACKETS_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    EARLIER_PSEUDONYMS_FIELD_NUMBER: _builtins.int
     pseudonym: _builtins.str
     """The name under which the person stands in leaves, 32 hex digits; nothing leads from them to it any more. A fresh one
-    for a person whom the log did not know.
+    for a person whom the log did not know. In a tenant with a retention, the newest.
     """
     entry_count: _builtins.int
-    """Number of entries of which nobody can read the personal part any more."""
+    """Number of entries of which nobody can read the personal part any more, since this erasure."""
     more_packets: _builtins.bool
     """Whether there are more packets than that."""
     @_builtins.property
@@ -688,7 +689,13 @@ class EraseSubjectResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _log_pb2.EntryReceipt:
-        """Where `subject.erased` stands in the log."""
+        """Where `subject.erased` on `pseudonym` stands in the log."""
+
+    @_builtins.property
+    def earlier_pseudonyms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In a tenant with a retention, the names of earlier periods under which the person could still be found, the newest
+        first. Each has an entry `subject.erased` of its own, right behind the first.
+        """
 
     def __init__(
         self,
@@ -698,10 +705,11 @@ class EraseSubjectResponse(_message.Message):
         packet_ids: _abc.Iterable[_builtins.str] | None = ...,
         more_packets: _builtins.bool = ...,
         receipt: _log_pb2.EntryReceipt | None = ...,
+        earlier_pseudonyms: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_count", b"entry_count", "more_packets", b"more_packets", "packet_ids", b"packet_ids", "pseudonym", b"pseudonym", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier_pseudonyms", b"earlier_pseudonyms", "entry_count", b"entry_count", "more_packets", b"more_packets", "packet_ids", b"packet_ids", "pseudonym", b"pseudonym", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -218,7 +218,7 @@ class LogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseSubject(self, request, context):
-        """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+        """Erases a person: destroys the keys of what the log says of them, and the way from their id to their pseudonyms, for
         good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
         gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
         other services are told by an event, and blank what they keep of the person; packets that were sealed before

@@ -105,7 +105,7 @@ class LogServiceStub:
     (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have. Reads only, in O(log n).
     """
     EraseSubject: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.EraseSubjectRequest, _log_service_pb2.EraseSubjectResponse]
-    """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+    """Erases a person: destroys the keys of what the log says of them, and the way from their id to their pseudonyms, for
     good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
     gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
     other services are told by an event, and blank what they keep of the person; packets that were sealed before
@@ -211,7 +211,7 @@ class LogServiceAsyncStub(LogServiceStub):
     (ERROR_REASON_TREE_SIZE_OUT_OF_RANGE) for a size that the log does not have. Reads only, in O(log n).
     """
     EraseSubject: _aio.UnaryUnaryMultiCallable[_log_service_pb2.EraseSubjectRequest, _log_service_pb2.EraseSubjectResponse]  # type: ignore[assignment]
-    """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+    """Erases a person: destroys the keys of what the log says of them, and the way from their id to their pseudonyms, for
     good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
     gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
     other services are told by an event, and blank what they keep of the person; packets that were sealed before
@@ -374,7 +374,7 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _log_service_pb2.EraseSubjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_log_service_pb2.EraseSubjectResponse, _abc.Awaitable[_log_service_pb2.EraseSubjectResponse]]:
-        """Erases a person: destroys the key of what the log says of them, and the way from their id to their pseudonym, for
+        """Erases a person: destroys the keys of what the log says of them, and the way from their id to their pseudonyms, for
         good and on every replica. Their entries stay, with every hash and proof, and say nothing of them any more. The log
         gets an entry `subject.erased` on the pseudonym, which names nobody but who erased; all that is one transaction. The
         other services are told by an event, and blank what they keep of the person; packets that were sealed before

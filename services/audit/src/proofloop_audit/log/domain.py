@@ -12,7 +12,9 @@ from proofloop_verifier.leaf import Leaf, Outcome
 from proofloop_audit.errors import DetailsNotJson, EventTimeInFuture
 
 ERASED = "subject.erased"
-"""Action of the entry that every erasure appends, in its own transaction."""
+"""Action of the entry that every erasure appends for each pseudonym, in its own transaction."""
+EXPIRED = "subject.expired"
+"""Action of the entry for each pseudonym whose key was destroyed because the retention ended, likewise."""
 _DEEPEST = 64
 
 

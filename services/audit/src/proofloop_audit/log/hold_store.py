@@ -1,6 +1,6 @@
 """The table of legal holds. Names stand in it sealed under their subject's key, so that an erasure takes them along."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from proofloop_audit.log.holds import ScopeKind
 from proofloop_audit.log.sealing import SealedName
-from proofloop_audit.log.store import log_entry, metadata
+from proofloop_audit.log.store import log_entry, metadata, select_blind_indexes
 
 legal_hold = sa.Table(
     "legal_hold",
@@ -66,8 +66,25 @@ class HoldRow:
         return names
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the active holds of a tenant keep.
+
+    Attributes:
+        everything: One covers the whole tenant.
+        claims: The claims that are covered.
+        people: Blind indexes of the people who are covered, be it by a claim.
+        named: Pseudonyms under which holds themselves name people.
+    """
+
+    everything: bool
+    claims: frozenset[str]
+    people: frozenset[bytes]
+    named: frozenset[str]
+
+
 async def lock(unit: UnitOfWork) -> None:
-    """Let nobody else place a hold or erase anybody in the tenant until the transaction ends."""
+    """Let nobody else place a hold or destroy a key in the tenant until the transaction ends."""
     key = f"legal-hold/{unit.tenant}"
     await unit.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
@@ -124,18 +141,52 @@ async def page(unit: UnitOfWork, *, include_released: bool, after: str | None, l
     return [_from_row(row) for row in await unit.execute(query)]
 
 
-async def covering(unit: UnitOfWork, pseudonym: str, *, limit: int) -> Sequence[str]:
-    """Return the ids of up to `limit` active holds that cover a subject, oldest first."""
+async def covering(unit: UnitOfWork, pseudonyms: Collection[str], *, limit: int) -> Sequence[str]:
+    """Return the ids of up to `limit` active holds that cover the subject of these pseudonyms, oldest first."""
     hold = legal_hold.c
     acted = (
         sa.select(sa.literal(1))
         .where(log_entry.c.tenant == hold.tenant, log_entry.c.claim_id == hold.claim_id)
-        .where(log_entry.c.pseudonym == pseudonym)
+        .where(log_entry.c.pseudonym.in_(pseudonyms))
         .exists()
     )
-    covers = sa.or_(hold.scope == ScopeKind.TENANT, hold.subject_pseudonym == pseudonym, acted)
+    covers = sa.or_(hold.scope == ScopeKind.TENANT, hold.subject_pseudonym.in_(pseudonyms), acted)
     found = sa.select(hold.hold_id).where(hold.tenant == unit.tenant, hold.release_time.is_(None), covers)
     return (await unit.execute(found.order_by(hold.hold_id).limit(limit))).scalars().all()
+
+
+async def held(unit: UnitOfWork) -> Held:
+    """Return what the active holds keep. It reads the entries of the claims that they cover, and no others."""
+    hold = legal_hold.c
+    active = sa.select(hold.scope, hold.claim_id, hold.subject_pseudonym, hold.placer_pseudonym).where(
+        hold.tenant == unit.tenant, hold.release_time.is_(None)
+    )
+    rows = (await unit.execute(active)).all()
+    claims = [row.claim_id for row in rows if row.claim_id is not None]
+    acted = (await unit.execute(_ACTED, {"tenant": unit.tenant, "claims": claims})).scalars() if claims else ()
+    subjects = {row.subject_pseudonym for row in rows if row.subject_pseudonym is not None}
+    return Held(
+        everything=any(row.scope == ScopeKind.TENANT for row in rows),
+        claims=frozenset(claims),
+        people=await select_blind_indexes(unit, subjects.union(acted)),
+        named=frozenset(subjects.union(row.placer_pseudonym for row in rows)),
+    )
+
+
+# OFFSET keeps PostgreSQL from going through the log and asking of each entry which claim it has; and a range of pairs
+# fits the index of claims alone, as in `search`.
+_ACTED = sa.text("""
+    SELECT DISTINCT acted.pseudonym
+    FROM unnest(CAST(:claims AS uuid[])) AS held (claim_id), LATERAL (
+        SELECT pseudonym FROM log_entry
+        WHERE tenant = :tenant
+            AND claim_id IS NOT NULL
+            AND (claim_id, index) >= (held.claim_id, 0)
+            AND (claim_id, index) <= (held.claim_id, 9223372036854775807)
+        ORDER BY claim_id, index
+        OFFSET 0
+    ) AS acted
+""")
 
 
 def _from_row(row: sa.Row[Any]) -> HoldRow:

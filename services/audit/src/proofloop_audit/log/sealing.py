@@ -1,13 +1,14 @@
 """Personal parts: encrypted under a key per data subject, bound to the leaf by a commitment.
 
-Per subject and tenant there is one random key, wrapped by the key store, and one random pseudonym. For each entry,
+Per subject and tenant there is one random key, wrapped by the key store, and one random pseudonym; in a tenant with a
+retention, one of each per period. For each entry,
 HKDF(subject key, entry id) yields the salt of the commitment and the key of the encryption, so destroying the subject
 key destroys both at once, and every hash and proof stays.
 """
 
 import hmac
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -21,7 +22,14 @@ from proofloop_runtime.ports import KeyStore, Randomness
 from proofloop_verifier.leaf import SubjectCommitment, commitment
 
 from proofloop_audit.log.domain import Draft, PersonalPart
-from proofloop_audit.log.store import SubjectRow, insert_subject, select_subject, select_subjects_by_pseudonym
+from proofloop_audit.log.periods import Periods
+from proofloop_audit.log.store import (
+    SubjectRow,
+    insert_subject,
+    select_pseudonyms,
+    select_subject,
+    select_subjects_by_pseudonym,
+)
 
 _REMEMBERED = 10_000
 _KEY_BYTES = 32
@@ -105,14 +113,23 @@ class SealedName(NamedTuple):
 class Sealer:
     """Knows the keys that personal parts are sealed and opened with. Keys that were used lately are remembered.
 
-    Remembered keys belong to a generation, per tenant, which ends when the sequencer finds an erasure in the log. Where
-    it seals, it accepts keys of the present generation alone.
+    Remembered keys belong to a generation, per tenant, which ends when the sequencer finds in the log that a key was
+    destroyed, and with the tenant's period. Where it seals, it accepts keys of the present generation alone.
+
+    Args:
+        database: The service's database.
+        keys: Wraps keys.
+        randomness: Makes keys and pseudonyms.
+        periods: The tenants' periods; None: whoever only reads needs none.
     """
 
-    def __init__(self, database: Database, keys: KeyStore, randomness: Randomness) -> None:
+    def __init__(
+        self, database: Database, keys: KeyStore, randomness: Randomness, periods: Periods | None = None
+    ) -> None:
         self._database = database
         self._keys = keys
         self._randomness = randomness
+        self._periods = periods
         self._subjects: OrderedDict[tuple[str, str], Subject] = OrderedDict()
         self._tenant_keys: dict[tuple[str, str], bytes] = {}
         self._generations: Counter[str] = Counter()
@@ -131,29 +148,30 @@ class Sealer:
             subject = await self._subject(tenant, name)
         return Unsealed(entry.draft, subject, entry.fingerprint_key)
 
-    async def unsealed_within(self, unit: UnitOfWork, draft: Draft) -> Unsealed:
-        """Return a draft with the key that its actor has in a transaction."""
-        subject = await self.subject_within(unit, draft.subject)
-        return Unsealed(draft, subject, self._tenant_key(draft.tenant, "fingerprint"))
+    async def unsealed_within(self, unit: UnitOfWork, drafts: Sequence[Draft]) -> list[Unsealed]:
+        """Return drafts of one actor with the key that they have in a transaction."""
+        subject = await self.subject_within(unit, drafts[0].subject)
+        fingerprint_key = self._tenant_key(unit.tenant, "fingerprint")
+        return [Unsealed(draft, subject, fingerprint_key) for draft in drafts]
 
     async def subject_within(self, unit: UnitOfWork, name: str) -> Subject:
-        """Return the subject of this name as it is in a transaction, made there if it is new."""
+        """Return the subject of this name as it is in a transaction, made there if it is new in its period."""
         tenant = unit.tenant
         generation = self.generation(tenant)
+        seal_until = None if self._periods is None else self._periods.end(tenant)
         index = self.blind_index(tenant, name)
         fresh = SubjectRow(
             pseudonym=self.new_pseudonym(),
             wrapped_key=self._keys.wrap(tenant, self._randomness.bytes(_KEY_BYTES)),
         )
         # Two replicas may meet a new actor at once: the row that is there first counts for both.
-        while (row := await select_subject(unit, index)) is None:
-            await insert_subject(unit, index, fresh)
+        while (row := await select_subject(unit, index, seal_until)) is None:
+            await insert_subject(unit, index, fresh, seal_until)
         return Subject(row.pseudonym, _extract(self._keys.unwrap(tenant, row.wrapped_key)), generation)
 
-    async def pseudonym(self, unit: UnitOfWork, name: str) -> str | None:
-        """Return the pseudonym of a subject; None if the log does not know it, or not any more."""
-        row = await select_subject(unit, self.blind_index(unit.tenant, name))
-        return None if row is None else row.pseudonym
+    async def pseudonyms_within(self, unit: UnitOfWork, *names: str) -> list[str]:
+        """Return the pseudonyms of subjects in all periods, the newest first; none if the log knows nobody by them."""
+        return await select_pseudonyms(unit, [self.blind_index(unit.tenant, name) for name in names])
 
     def new_pseudonym(self) -> str:
         """Return a pseudonym that nobody has."""
@@ -161,23 +179,20 @@ class Sealer:
 
     def generation(self, tenant: str) -> int:
         """Return the present generation of a tenant's keys."""
+        if self._periods is not None and self._periods.changed(tenant):
+            self.end_generation(tenant)
         return self._generations[tenant]
 
     def end_generation(self, tenant: str) -> None:
-        """Trust none of a tenant's keys that were looked up until now: somebody may have been erased since."""
+        """Trust none of a tenant's keys that were looked up until now: they may be destroyed, or their period over."""
         self._generations[tenant] += 1
         for key in [key for key in self._subjects if key[0] == tenant]:
             del self._subjects[key]
 
     async def pseudonyms(self, tenant: str, actor_id: str) -> list[str]:
-        """Return the pseudonyms under which an actor of any type stands in the log; empty once erased."""
-        found = []
+        """Return the pseudonyms under which an actor of any type stands in the log; none once erased."""
         async with self._database.transaction(tenant) as unit:
-            for actor_type in ("user", "service"):
-                row = await select_subject(unit, self.blind_index(tenant, f"{actor_type}:{actor_id}"))
-                if row is not None:
-                    found.append(row.pseudonym)
-        return found
+            return await self.pseudonyms_within(unit, *(f"{kind}:{actor_id}" for kind in CallerType))
 
     async def keys(self, tenant: str, pseudonyms: Collection[str]) -> dict[str, hmac.HMAC]:
         """Return the keys of those of the subjects that are not erased, by pseudonym."""

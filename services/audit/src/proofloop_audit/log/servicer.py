@@ -181,7 +181,8 @@ class LogServicer(LogServiceServicer):
             person = conversion.to_actor(request.subject)
             erased = await self._subjects.erase(unit, person=person, reason=request.reason)
             return contract.EraseSubjectResponse(
-                pseudonym=erased.pseudonym,
+                pseudonym=erased.pseudonyms[0],
+                earlier_pseudonyms=erased.pseudonyms[1:],
                 entry_count=erased.entry_count,
                 packet_ids=erased.packet_ids,
                 more_packets=erased.more_packets,

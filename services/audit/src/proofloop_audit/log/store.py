@@ -60,11 +60,16 @@ subject = sa.Table(
     "subject",
     metadata,
     sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("blind_index", sa.LargeBinary, primary_key=True),
-    sa.Column("pseudonym", sa.Text, nullable=False),
+    sa.Column("blind_index", sa.LargeBinary, nullable=False),
+    sa.Column("pseudonym", sa.Text, primary_key=True),
     sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+    sa.Column("seal_until", sa.DateTime(timezone=True)),
 )
-"""Data subjects: found by a keyed hash of their id, named in leaves by a pseudonym. Erasure removes the row."""
+"""Data subjects: found by a keyed hash of their id, named in leaves by a pseudonym.
+
+In a tenant with a retention a subject has a row for each period, and is sealed with its key until `seal_until`, without
+one a single row for ever, `seal_until` NULL. Erasure removes all rows, the end of the retention one after the other.
+"""
 
 TILE_LEVELS = 8
 """Levels between stored subtree roots; C2SP tlog-tiles has tiles of the same height."""
@@ -120,15 +125,35 @@ class CheckpointRow:
     sign_time: datetime
 
 
-async def select_subject(unit: UnitOfWork, blind_index: bytes) -> SubjectRow | None:
-    """Return the subject with this blind index."""
-    found = sa.select(subject).where(subject.c.tenant == unit.tenant, subject.c.blind_index == blind_index)
+async def select_subject(unit: UnitOfWork, blind_index: bytes, seal_until: datetime | None) -> SubjectRow | None:
+    """Return the subject with this blind index in the period that ends at a time, None: for ever."""
+    # With plain equality PostgreSQL may go by the time, which all subjects of a period have.
+    found = sa.select(subject).where(
+        subject.c.tenant == unit.tenant,
+        subject.c.blind_index == blind_index,
+        subject.c.seal_until.is_not_distinct_from(seal_until),
+    )
     row = (await unit.execute(found)).one_or_none()
     return SubjectRow(row.pseudonym, row.wrapped_key) if row else None
 
 
-async def insert_subject(unit: UnitOfWork, blind_index: bytes, fresh: SubjectRow) -> None:
-    """Store a subject unless another transaction was first; waits for one that is about to."""
+async def select_pseudonyms(unit: UnitOfWork, blind_indexes: Collection[bytes]) -> list[str]:
+    """Return the pseudonyms of subjects in all periods, the newest first."""
+    found = sa.select(subject.c.pseudonym).where(
+        subject.c.tenant == unit.tenant, subject.c.blind_index.in_(blind_indexes)
+    )
+    return list((await unit.execute(found.order_by(subject.c.seal_until.desc().nulls_first()))).scalars())
+
+
+async def select_blind_indexes(unit: UnitOfWork, pseudonyms: Collection[str]) -> frozenset[bytes]:
+    """Return the blind indexes of those of the subjects that are not erased."""
+    any_of_them = subject.c.pseudonym == sa.any_(sa.literal(list(pseudonyms), pg.ARRAY(sa.Text)))
+    found = sa.select(subject.c.blind_index).where(subject.c.tenant == unit.tenant, any_of_them)
+    return frozenset((await unit.execute(found)).scalars())
+
+
+async def insert_subject(unit: UnitOfWork, blind_index: bytes, fresh: SubjectRow, seal_until: datetime | None) -> None:
+    """Store a subject for a period unless another transaction was first; waits for one that is about to."""
     await unit.execute(
         pg.insert(subject)
         .values(
@@ -136,6 +161,7 @@ async def insert_subject(unit: UnitOfWork, blind_index: bytes, fresh: SubjectRow
             blind_index=blind_index,
             pseudonym=fresh.pseudonym,
             wrapped_key=fresh.wrapped_key,
+            seal_until=seal_until,
         )
         .on_conflict_do_nothing()
     )

@@ -19,7 +19,6 @@ from proofloop_audit.log.hold_store import ActRow, HoldRow
 from proofloop_audit.log.holds import Hold, HoldAct, HoldScope
 from proofloop_audit.log.sealing import SealedName, Sealer, name_of, open_name, seal_name, to_actor
 from proofloop_audit.log.store import select_size
-from proofloop_audit.log.writer import LogWriter
 
 _PACKETS = 1_000
 _HOLDS_NAMED = 20
@@ -30,14 +29,14 @@ class Erasure:
     """What became of an erasure.
 
     Attributes:
-        pseudonym: What the person is called in leaves.
+        pseudonyms: What the person is called in leaves, the newest first; at least one.
         entry_count: How many entries they had.
         packet_ids: Packets that name them, as far as the log tells, newest first.
         more_packets: There are more.
-        receipt: Where the log says so.
+        receipt: Where the log says so of the newest pseudonym.
     """
 
-    pseudonym: str
+    pseudonyms: Sequence[str]
     entry_count: int
     packet_ids: Sequence[str]
     more_packets: bool
@@ -59,7 +58,7 @@ class Subjects:
         self._ids = ids
 
     async def erase(self, unit: UnitOfWork, *, person: Actor, reason: str) -> Erasure:
-        """Destroy a person's key, and say so in the log and to the other services.
+        """Destroy a person's keys, and say so in the log and to the other services.
 
         The log is locked from before the holds are looked at until the transaction ends: whoever appends afterwards
         finds the entry of the erasure where they believed the log to end.
@@ -68,22 +67,26 @@ class Subjects:
             LegalHoldActive: holds cover the person.
         """
         await hold_store.lock(unit)
-        pseudonym = await self._sealer.pseudonym(unit, name_of(person)) or self._sealer.new_pseudonym()
+        name = name_of(person)
         # What may take long is read while others still append.
         size = await select_size(unit)
-        count = await erasure_store.count_entries(unit, pseudonym, start=0, end=size)
-        packets = await erasure_store.packets_after_acts(unit, pseudonym, limit=_PACKETS + 1)
+        pseudonyms = await self._sealer.pseudonyms_within(unit, name)
+        count = await erasure_store.count_entries(unit, pseudonyms, start=0, end=size)
+        packets = await erasure_store.packets_after_acts(unit, pseudonyms, limit=_PACKETS + 1)
         await writer.lock(unit)
-        count += await erasure_store.count_entries(unit, pseudonym, start=size)
-        if holds := await hold_store.covering(unit, pseudonym, limit=_HOLDS_NAMED):
+        # A period may have begun meanwhile, and what stands under its pseudonym is no older than `size`.
+        pseudonyms = await self._sealer.pseudonyms_within(unit, name) or [self._sealer.new_pseudonym()]
+        count += await erasure_store.count_entries(unit, pseudonyms, start=size)
+        if holds := await hold_store.covering(unit, pseudonyms, limit=_HOLDS_NAMED):
             raise LegalHoldActive(holds)
-        await erasure_store.delete_subject(unit, pseudonym)
-        receipt = await self._tell(unit, person, pseudonym, reason)
-        return Erasure(pseudonym, count, packets[:_PACKETS], len(packets) > _PACKETS, receipt)
+        await erasure_store.delete_subjects(unit, pseudonyms)
+        receipt = await self._tell(unit, person, pseudonyms, reason)
+        return Erasure(pseudonyms, count, packets[:_PACKETS], len(packets) > _PACKETS, receipt)
 
-    async def _tell(self, unit: UnitOfWork, person: Actor, pseudonym: str, reason: str) -> Receipt:
-        """Append the entry that names nobody, publish the event that does, and forget the person ourselves."""
-        event = events.subject_erased(self._ids.uuid7(), person, pseudonym, _caller(), unit.clock.now(), reason)
+    async def _tell(self, unit: UnitOfWork, person: Actor, pseudonyms: Sequence[str], reason: str) -> Receipt:
+        """Append the entries that name nobody, publish the event that does, and forget the person ourselves."""
+        newest, *others = pseudonyms
+        event = events.subject_erased(self._ids.uuid7(), person, newest, _caller(), unit.clock.now(), reason)
         call = current()
         draft = Draft(
             entry_id=event.event_id,
@@ -94,7 +97,7 @@ class Subjects:
             action=ERASED,
             outcome=Outcome.SUCCESS,
             entity_type=event.entity_type,
-            entity_id=pseudonym,
+            entity_id=newest,
             event_time=event.time,
             correlation_id=call.correlation_id or None,
             trace_id=current_trace_id() or None,
@@ -102,13 +105,12 @@ class Subjects:
             ip_address=call.ip_address,
             user_agent=call.user_agent,
         )
-        entry = await self._sealer.unsealed_within(unit, draft)
-        receipt = await LogWriter(unit.tenant, self._database, unit.clock, _nobody_listens).append_within(
-            unit, entry.seal()
-        )
+        drafts = [draft, *(draft._replace(entry_id=self._ids.uuid7(), entity_id=other) for other in others)]
+        entries = await self._sealer.unsealed_within(unit, drafts)
+        receipts = await writer.append_within(unit, self._database, [entry.seal() for entry in entries])
         await erasure.forget(unit, person, until=event.time)
         await unit.publish(event)
-        return receipt
+        return receipts[0]
 
     async def place_hold(self, unit: UnitOfWork, *, scope: HoldScope, reason: str) -> Hold:
         """Place a hold."""
@@ -189,7 +191,3 @@ def _place(hold_id: str, part: str) -> str:
 def _caller() -> Actor:
     caller = current().caller
     return Actor(caller.type, caller.id)
-
-
-def _nobody_listens() -> None:
-    """A writer that is used once remembers no keys."""

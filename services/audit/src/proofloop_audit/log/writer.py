@@ -18,7 +18,7 @@ from proofloop_runtime.ports import Clock
 from proofloop_verifier.merkle import CompactRange, Subtree
 
 from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
-from proofloop_audit.log.domain import ERASED, Receipt
+from proofloop_audit.log.domain import ERASED, EXPIRED, Receipt
 from proofloop_audit.log.sealing import Sealed
 from proofloop_audit.log.store import TILE_LEVELS
 
@@ -44,7 +44,7 @@ class LogWriter:
         tenant: Whose log.
         database: The service's database.
         clock: The clock.
-        on_erasure: Is told that somebody may have been erased since it was told last.
+        on_erasure: Is told that keys may have been destroyed since it was told last.
     """
 
     def __init__(self, tenant: str, database: Database, clock: Clock, on_erasure: Callable[[], None]) -> None:
@@ -65,8 +65,8 @@ class LogWriter:
             locked: Lock the log first and look where it ends.
 
         Returns:
-            The entries, by id. If some were in the log already, only those; if the log had grown, or somebody may have
-            been erased since the entries were sealed, none. Then nothing was written.
+            The entries, by id. If some were in the log already, only those; if the log had grown, or keys may have been
+            destroyed since the entries were sealed, none. Then nothing was written.
         """
         connection = await self._connected()
         try:
@@ -83,16 +83,12 @@ class LogWriter:
         except asyncpg.UniqueViolationError:
             return await self._select_known(connection, [entry.draft.entry_id for entry in entries])
 
-    async def append_within(self, unit: UnitOfWork, entry: Sealed) -> Receipt:
-        """Append an entry of a new id in a transaction that does other things as well, and locks the log until it ends.
-
-        What this object believes afterwards is right only once that transaction is committed: use it once.
-        """
+    async def append_within(self, unit: UnitOfWork, entries: Sequence[Sealed]) -> list[Receipt]:
+        """See the function of this name."""
         connection = (await unit.connection.get_raw_connection()).driver_connection
         await lock(unit)
         head, _ = await self._load_head(connection)
-        written = await self._write(connection, head, [entry])
-        return written[entry.draft.entry_id].receipt
+        return [known.receipt for known in (await self._write(connection, head, entries)).values()]
 
     def disconnect(self) -> None:
         """Forget what we believe: after an error nobody knows what became of the batch."""
@@ -128,9 +124,9 @@ class LogWriter:
                 self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
 
     async def _load_head(self, connection: asyncpg.Connection) -> tuple[Head, int]:
-        """Return where the log ends, and the index of its last erasure, -1 without one. The log must be locked."""
+        """Return where the log ends, and the last index at which a key was destroyed, or -1. The log must be locked."""
         self._forget()
-        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS, ERASED)
+        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS, ERASED, EXPIRED)
         if row is None:
             return Head(CompactRange(), _BEGINNING), -1
         head = Head(CompactRange.from_tiles(row["size"], row["hashes"], TILE_LEVELS), row["append_time"])
@@ -157,6 +153,17 @@ class LogWriter:
 async def lock(unit: UnitOfWork) -> None:
     """Let nobody else append to the log of a transaction's tenant until the transaction ends."""
     await unit.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 0))"), {"tenant": unit.tenant})
+
+
+async def append_within(unit: UnitOfWork, database: Database, entries: Sequence[Sealed]) -> list[Receipt]:
+    """Append entries of new ids in a transaction that does other things as well, and lock the log until it ends."""
+    # Used once: what it believes afterwards is right only once the transaction is committed.
+    writer = LogWriter(unit.tenant, database, unit.clock, _nobody_listens)
+    return await writer.append_within(unit, entries)
+
+
+def _nobody_listens() -> None:
+    """A writer that is used once remembers no keys."""
 
 
 def _statement(tenant: str, batch: Batch, subtrees: Sequence[tuple[Subtree, bytes]]) -> tuple[str, tuple[Any, ...]]:
@@ -215,7 +222,13 @@ _SELECT_HEAD = """
         size,
         append_time,
         ARRAY (SELECT root FROM unfinished ORDER BY level DESC, position) AS hashes,
-        COALESCE((SELECT max(index) FROM log_entry WHERE tenant = $1 AND action = $3), -1) AS last_erasure
+        COALESCE(
+            GREATEST(
+                (SELECT max(index) FROM log_entry WHERE tenant = $1 AND action = $3),
+                (SELECT max(index) FROM log_entry WHERE tenant = $1 AND action = $4)
+            ),
+            -1
+        ) AS last_erasure
     FROM log
 """
 

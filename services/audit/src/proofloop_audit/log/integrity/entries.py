@@ -95,7 +95,7 @@ class _EntryCheck:
                 sentence = f"The key of the subject {pseudonym} (subject, wrapped_key) is not one that was stored."
                 yield Finding(StoredCheck.PERSONAL, f"subject {pseudonym}", sentence)
             elif pseudonym not in self._page.erased:
-                sentence = f"The subject {pseudonym} has no key, and no entry says that they were erased."
+                sentence = f"The subject {pseudonym} has no key, and no entry says that they were erased or expired."
                 yield Finding(StoredCheck.PERSONAL, f"subject {pseudonym}", sentence)
 
     def findings(self, entry: StoredEntry, leaf_hash: bytes) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from proofloop_runtime.database import UnitOfWork
 from proofloop_verifier.merkle import Subtree
 
 from proofloop_audit.log.batch import Chain
-from proofloop_audit.log.domain import ERASED
+from proofloop_audit.log.domain import ERASED, EXPIRED
 from proofloop_audit.log.store import TILE_LEVELS, CheckpointRow, log_checkpoint, log_entry, subject
 
 TOO_MANY = 100
@@ -58,7 +58,7 @@ class Page:
         roots: Stored roots of the subtrees that end with this page.
         checkpoints: Those at the sizes begin + 1 … end, and on the first page the one of the empty log.
         subjects: Those of the entries' subjects that have a key, by pseudonym.
-        erased: Those of which the log says that they were erased, among the ones without a key.
+        erased: Those of which the log says that they were erased or expired, among the ones without a key.
     """
 
     begin: int
@@ -167,7 +167,7 @@ async def _select_erased(unit: UnitOfWork, pseudonyms: set[str]) -> frozenset[st
         return frozenset()
     entry = log_entry.c
     found = sa.select(entry.entity_id).where(
-        entry.tenant == unit.tenant, entry.entity_id.in_(pseudonyms), entry.action == ERASED
+        entry.tenant == unit.tenant, entry.entity_id.in_(pseudonyms), entry.action.in_((ERASED, EXPIRED))
     )
     return frozenset((await unit.execute(found)).scalars())
 
