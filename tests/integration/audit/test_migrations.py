@@ -62,7 +62,7 @@ async def test_the_filters_columns_are_filled_from_the_leaves_of_every_tenant(po
         await postgres.drop_database(name)
 
 
-async def test_subjects_stay_who_they_are(postgres) -> None:
+async def test_subjects_stay_who_they_are_and_sessions_count_as_of_the_day_of_the_migration(postgres) -> None:
     name, owner, application = f"audit_{uuid4().hex}", "audit_owner", "audit_app"
     database = await postgres.create_database(name, owner=owner, application=application)
     superuser = await asyncpg.connect(f"{postgres.superuser_url.rpartition('/')[0]}/{name}")
@@ -70,6 +70,17 @@ async def test_subjects_stay_who_they_are(postgres) -> None:
     try:
         await migrate("proofloop_audit", database.owner_url, application, "0004")
         await superuser.execute("INSERT INTO subject VALUES ('acme', '\\x01', 'one', '\\x02')")
+        await superuser.execute(
+            """
+            INSERT INTO session (
+                tenant, session_id, started_by, kind, title, message, start_time, input_files, last_event_id, state,
+                error, output_files, figures, event_count
+            ) VALUES ('acme', $1, '', '', '', '', $2, '[]', $1, 'running', '', '[]', '[]', 0)
+            """,
+            uuid4(),
+            TIME,
+        )
+        began = await superuser.fetchval("SELECT now()")
         await migrate("proofloop_audit", database.owner_url, application, "0005")
         [subject] = await superuser.fetch("SELECT * FROM subject")
         assert tuple(subject) == ("acme", b"\x01", "one", b"\x02", None)
@@ -78,6 +89,8 @@ async def test_subjects_stay_who_they_are(postgres) -> None:
         for twice in (None, TIME):
             with pytest.raises(asyncpg.UniqueViolationError):
                 await superuser.execute(row, "three", twice)
+        [session] = await superuser.fetch("SELECT change_time, blank FROM session")
+        assert (session["change_time"] >= began, session["blank"]) == (True, False)
     finally:
         await superuser.close()
         await postgres.drop_database(name)

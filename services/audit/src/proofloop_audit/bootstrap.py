@@ -27,6 +27,7 @@ from proofloop_audit.log.sequencer import Sequencer
 from proofloop_audit.log.servicer import LogServicer
 from proofloop_audit.log.subjects import Subjects
 from proofloop_audit.sessions import forgetting
+from proofloop_audit.sessions.expiry import SessionExpiry
 from proofloop_audit.sessions.folding import Folding
 from proofloop_audit.sessions.handlers import Book
 from proofloop_audit.sessions.servicer import SessionServicer
@@ -78,7 +79,7 @@ async def bootstrap(runtime: Runtime, settings: AuditSettings) -> Components:
     retention = Retention(
         runtime.database,
         settings.retention,
-        [Expiry(runtime.database, sealer, runtime.ids).sweep],
+        [Expiry(runtime.database, sealer, runtime.ids).sweep, SessionExpiry(runtime.database, sealer).sweep],
         settings.retention_every,
     )
     checker = LogChecker(runtime.database, sealer, signer, objects)

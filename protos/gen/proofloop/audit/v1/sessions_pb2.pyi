@@ -126,8 +126,8 @@ Global___Figure: _TypeAlias = Figure  # noqa: Y015
 
 @_typing.final
 class Session(_message.Message):
-    """Session is one run of document work by somebody: parsing, generating, checking. Once that person was erased, what is
-    personal in it and in its events is empty; all else stays.
+    """Session is one run of document work by somebody: parsing, generating, checking. Once that person was erased, or the
+    tenant's retention ended, what is personal in it and in its events is empty; all else stays.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,8 +152,8 @@ class Session(_message.Message):
     session_id: _builtins.str
     """UUIDv7; later ids sort after earlier ones."""
     user_id: _builtins.str
-    """The person whose work it is; empty where a service works on behalf of nobody, and once the person was erased.
-    Personal.
+    """The person whose work it is; empty where a service works on behalf of nobody, once the person was erased, and once
+    the retention ended. Personal.
     """
     started_by: _builtins.str
     """The service or person that started it. Personal where it is a person."""

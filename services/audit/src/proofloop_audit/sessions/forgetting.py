@@ -5,10 +5,9 @@ States, times, kinds, figures, and hashes and sizes of files stay.
 
 from proofloop_runtime.database import UnitOfWork
 
-from proofloop_audit.sessions import store
+from proofloop_audit.sessions import forgetting_store
 
 
 async def forget(unit: UnitOfWork, person_id: str) -> None:
     """Blank the sessions of a person and the events of these."""
-    await store.blank_events(unit, person_id)
-    await store.blank_sessions(unit, person_id)
+    await forgetting_store.blank_of(unit, person_id)

@@ -22,7 +22,7 @@ from proofloop_audit.sessions.domain import (
 
 metadata = sa.MetaData()
 
-_session = sa.Table(
+session_table = sa.Table(
     "session",
     metadata,
     sa.Column("tenant", sa.Text, primary_key=True),
@@ -42,9 +42,12 @@ _session = sa.Table(
     sa.Column("output_files", pg.JSONB, nullable=False),
     sa.Column("figures", pg.JSONB, nullable=False),
     sa.Column("event_count", sa.Integer, nullable=False),
+    sa.Column("change_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("blank", sa.Boolean, nullable=False),
 )
+"""Sessions. What is personal in a blank one is gone, until something is added to it."""
 
-_event = sa.Table(
+event_table = sa.Table(
     "session_event",
     metadata,
     sa.Column("tenant", sa.Text, primary_key=True),
@@ -74,7 +77,7 @@ that leak nothing reach an index, and those on documents are not among them."""
 async def insert(unit: UnitOfWork, session: Session) -> None:
     """Store a new session."""
     await unit.execute(
-        sa.insert(_session).values(
+        sa.insert(session_table).values(
             tenant=unit.tenant,
             session_id=session.session_id,
             user_id=session.user_id,
@@ -85,7 +88,7 @@ async def insert(unit: UnitOfWork, session: Session) -> None:
             claim_id=session.claim_id,
             start_time=session.start_time,
             input_files=_files(session.input_files),
-            **_progress(session),
+            **_progress(unit, session),
         )
     )
     await _insert_files(unit, session.session_id, session.input_files)
@@ -94,7 +97,7 @@ async def insert(unit: UnitOfWork, session: Session) -> None:
 async def insert_event(unit: UnitOfWork, session: Session, event: SessionEvent) -> None:
     """Store an event and what it changed of its session."""
     await unit.execute(
-        sa.insert(_event).values(
+        sa.insert(event_table).values(
             tenant=unit.tenant,
             session_id=session.session_id,
             sequence=event.sequence,
@@ -131,7 +134,7 @@ async def lock(unit: UnitOfWork, session_id: str) -> Session | None:
 
 async def page(unit: UnitOfWork, wanted: SessionFilter, *, before: str | None, limit: int) -> list[Session]:
     """Return up to `limit` sessions with ids before `before`, the newest first."""
-    session = _session.c
+    session = session_table.c
     conditions = [session.tenant == unit.tenant]
     for column, value in (
         (session.user_id, wanted.user_id),
@@ -153,15 +156,17 @@ async def page(unit: UnitOfWork, wanted: SessionFilter, *, before: str | None, l
         conditions.append(session.session_id.in_(having))
     if before is not None:
         conditions.append(session.session_id < before)
-    rows = await unit.execute(sa.select(_session).where(*conditions).order_by(session.session_id.desc()).limit(limit))
+    rows = await unit.execute(
+        sa.select(session_table).where(*conditions).order_by(session.session_id.desc()).limit(limit)
+    )
     return [_from_row(row) for row in rows.mappings()]
 
 
 async def events(unit: UnitOfWork, session_id: str, *, after: int, limit: int) -> list[SessionEvent]:
     """Return up to `limit` events of a session behind a sequence number, in order."""
-    event = _event.c
+    event = event_table.c
     rows = await unit.execute(
-        sa.select(_event)
+        sa.select(event_table)
         .where(event.tenant == unit.tenant, event.session_id == session_id, event.sequence > after)
         .order_by(event.sequence)
         .limit(limit)
@@ -171,9 +176,9 @@ async def events(unit: UnitOfWork, session_id: str, *, after: int, limit: int) -
 
 async def first_events(unit: UnitOfWork, sessions: Sequence[Session], *, each: int) -> dict[str, list[SessionEvent]]:
     """Return up to `each` of the first events of every session, by the session's id."""
-    event = _event.c
+    event = event_table.c
     rows = await unit.execute(
-        sa.select(_event)
+        sa.select(event_table)
         .where(
             event.tenant == unit.tenant,
             event.session_id.in_([session.session_id for session in sessions]),
@@ -187,51 +192,11 @@ async def first_events(unit: UnitOfWork, sessions: Sequence[Session], *, each: i
     return found
 
 
-async def blank_events(unit: UnitOfWork, person_id: str) -> None:
-    """Take the words from the events of a person's sessions."""
-    theirs = sa.select(_session.c.session_id).where(_of(unit, person_id))
-    await unit.execute(
-        sa.update(_event)
-        .where(_event.c.tenant == unit.tenant, _event.c.session_id.in_(theirs))
-        .values(message="", details="")
-    )
-
-
-async def blank_sessions(unit: UnitOfWork, person_id: str) -> None:
-    """Take a person, their words and the names of their files from their sessions."""
-    await unit.execute(
-        sa.update(_session)
-        .where(_of(unit, person_id))
-        .values(
-            user_id=None,
-            started_by=sa.case((_session.c.started_by == person_id, ""), else_=_session.c.started_by),
-            title="",
-            message="",
-            error="",
-            input_files=_without_names(_session.c.input_files),
-            output_files=_without_names(_session.c.output_files),
-        )
-    )
-
-
-def _of(unit: UnitOfWork, person_id: str) -> sa.ColumnElement[bool]:
-    return sa.and_(_session.c.tenant == unit.tenant, _session.c.user_id == person_id)
-
-
-def _without_names(files: sa.Column[Any]) -> sa.ScalarSelect[Any]:
-    """Return the files of a column with empty names."""
-    elements = sa.func.jsonb_array_elements(files)
-    file = elements.table_valued(sa.column("value", pg.JSONB), with_ordinality="number").render_derived("file")
-    blanked = file.c.value.op("||")(sa.literal({"name": ""}, pg.JSONB))
-    in_order = pg.aggregate_order_by(blanked, file.c.number)
-    return sa.select(sa.func.coalesce(sa.func.jsonb_agg(in_order), sa.literal([], pg.JSONB))).scalar_subquery()
-
-
 async def _save(unit: UnitOfWork, session: Session) -> None:
     await unit.execute(
-        sa.update(_session)
-        .where(_session.c.tenant == unit.tenant, _session.c.session_id == session.session_id)
-        .values(**_progress(session))
+        sa.update(session_table)
+        .where(session_table.c.tenant == unit.tenant, session_table.c.session_id == session.session_id)
+        .values(**_progress(unit, session))
     )
 
 
@@ -246,12 +211,16 @@ async def _insert_files(unit: UnitOfWork, session_id: str, files: Iterable[File]
 
 
 def _one(unit: UnitOfWork, session_id: str) -> sa.Select[Any]:
-    return sa.select(_session).where(_session.c.tenant == unit.tenant, _session.c.session_id == session_id)
+    return sa.select(session_table).where(
+        session_table.c.tenant == unit.tenant, session_table.c.session_id == session_id
+    )
 
 
-def _progress(session: Session) -> dict[str, Any]:
+def _progress(unit: UnitOfWork, session: Session) -> dict[str, Any]:
     """Return the columns that change."""
     return {
+        "change_time": unit.clock.now(),
+        "blank": False,
         "last_event_id": session.last_event_id,
         "state": session.state,
         "end_time": session.end_time,
@@ -288,7 +257,7 @@ def _to_figures(stored: Sequence[Mapping[str, str]]) -> tuple[Figure, ...]:
 
 
 def _from_row(row: Mapping[Any, Any]) -> Session:
-    values = {name: value for name, value in row.items() if name != "tenant"}
+    values = {name: value for name, value in row.items() if name not in ("tenant", "change_time", "blank")}
     values["state"] = State(row["state"])
     values["input_files"] = _to_files(row["input_files"])
     values["output_files"] = _to_files(row["output_files"])
