@@ -11,6 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from proofloop_runtime.errors import FieldViolation
 
+_SECOND = 1_000_000_000
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z (google/protobuf/timestamp.proto)."""
+_LONGEST = 315_576_000_000
+"""Seconds of 10,000 years (google/protobuf/duration.proto)."""
 _TIMES = frozenset({Timestamp.DESCRIPTOR.full_name, Duration.DESCRIPTOR.full_name})
 
 
@@ -43,12 +48,10 @@ def _impossible_times(message: Message, prefix: str = "") -> list[str]:
 
 
 def _is_possible(time: Timestamp | Duration) -> bool:
-    # The JSON form is where protobuf itself holds both to the ranges of their specification.
-    try:
-        time.ToJsonString()
-    except ValueError:
-        return False
-    return True
+    """Tell whether a time lies within the range of its specification, and its parts have one sign."""
+    if isinstance(time, Timestamp):
+        return _FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _SECOND
+    return abs(time.seconds) <= _LONGEST and abs(time.nanos) < _SECOND and time.seconds * time.nanos >= 0
 
 
 @cache
