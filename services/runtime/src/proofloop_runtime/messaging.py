@@ -6,6 +6,7 @@ delivery can help goes to the dead-letter stream with its reason.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from opentelemetry.trace import SpanKind
 
@@ -25,6 +25,7 @@ from proofloop_runtime import telemetry
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable
 from proofloop_runtime.events import EVENTS, Envelope, MalformedEvent
+from proofloop_runtime.pulling import Pull
 
 DEPENDENCY = "nats"
 EVENT_STREAM = "PROOFLOOP_EVENTS"
@@ -43,7 +44,6 @@ _RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
 _MOST_DELIVERIES = 20
 """After so many, what fails without being unavailable is poison: about half an hour."""
 _RETRY = 0.5
-_FETCH_WAIT = 5.0
 _CLOSE_WAIT = 2.0
 _LONGEST_REASON = 500
 
@@ -196,37 +196,45 @@ class Broker:
                 await subscription.unsubscribe()
 
     async def consume(self, consumer: Consumer) -> None:
-        """Take events, for ever: fetch a batch, let the handler act, acknowledge what it committed."""
-        subscription = await self._subscribe(consumer)
+        """Take events, for ever: take a batch, let the handler act, acknowledge what it committed."""
         while True:
-            try:
-                messages = await subscription.fetch(consumer.batch, timeout=_FETCH_WAIT)
-            except nats.errors.TimeoutError:
-                continue
-            except (nats.errors.Error, OSError) as error:
-                # The server went away or lost the consumer: wait for it, then take up the durable position again.
-                log.warning("cannot fetch events", extra={"error_type": type(error).__name__})
-                with suppress(nats.errors.Error, OSError):
-                    await subscription.unsubscribe()
-                subscription = await self._subscribe(consumer)
-                continue
-            await self._handle(consumer, messages)
+            await self._ensure(consumer)
+            pull = Pull(self._client, EVENT_STREAM, consumer.name, consumer.batch)
+            async with pull.listening():
+                while messages := await self._take(pull):
+                    await self._handle(consumer, messages)
 
-    async def _subscribe(self, consumer: Consumer) -> JetStreamContext.PullSubscription:
+    async def _take(self, pull: Pull) -> list[Msg]:
+        """Return the next messages; none when the server went away or lost the consumer, which is waited for then."""
+        try:
+            return await pull.take()
+        except (nats.errors.Error, OSError) as error:
+            log.warning("cannot fetch events", extra={"error_type": type(error).__name__})
+            return []
+
+    async def _ensure(self, consumer: Consumer) -> None:
+        """Make the durable position if there is none."""
         config = ConsumerConfig(
+            name=consumer.name,
+            durable_name=consumer.name,
+            filter_subject=consumer.subject,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=30,
             max_ack_pending=4 * consumer.batch,
             max_deliver=-1,
         )
+        jetstream = self._client.jetstream()
         while True:
             try:
-                return await self._client.jetstream().pull_subscribe(
-                    consumer.subject, durable=consumer.name, stream=EVENT_STREAM, config=config
-                )
-            except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
+                try:
+                    await jetstream.consumer_info(EVENT_STREAM, consumer.name)
+                except nats.js.errors.NotFoundError:
+                    await jetstream.add_consumer(EVENT_STREAM, config)
+            except (nats.errors.Error, OSError) as error:
                 log.warning("cannot subscribe yet", extra={"error_type": type(error).__name__})
                 await asyncio.sleep(_RETRY)
+            else:
+                return
 
     async def _handle(self, consumer: Consumer, messages: Sequence[Msg]) -> None:
         events: list[tuple[Msg, Envelope]] = []
@@ -238,9 +246,9 @@ class Broker:
         if not events:
             return
         outcomes = await self._outcomes(consumer, [event for _, event in events])
+        for name, count in Counter(type(failure).__name__ if failure else "done" for failure in outcomes).items():
+            telemetry.consumed.add(count, {"consumer": consumer.name, "outcome": name})
         for (message, event), failure in zip(events, outcomes, strict=True):
-            attributes = {"consumer": consumer.name, "outcome": type(failure).__name__ if failure else "done"}
-            telemetry.consumed.add(1, attributes)
             if failure is None:
                 await message.ack()
             elif isinstance(failure, PermanentFailure) or self._is_poison(message, failure):
