@@ -6,23 +6,22 @@ And what it publishes: erasures, which the other services obey, legal holds, and
 import asyncio
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-from opentelemetry import trace
 from proofloop.audit.v1 import events_pb2, log_pb2, log_service_pb2
 from proofloop_runtime import telemetry as spans
-from proofloop_runtime.call import CallerType, background
+from proofloop_runtime.call import CallerType
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
-from proofloop_runtime.messaging import PermanentFailure, processing
+from proofloop_runtime.messaging import PermanentFailure, start_processing
+from proofloop_runtime.spans import RecordedSpan
+from proofloop_verifier.leaf import Outcome
 from proofloop_verifier.report import Finding
 
 from proofloop_audit import telemetry
-from proofloop_audit.log import conversion, handlers
-from proofloop_audit.log.domain import Draft, check_details
+from proofloop_audit.log.domain import Draft, Receipt, check_details
 from proofloop_audit.log.exporting import SERVICE
 from proofloop_audit.log.holds import Hold, HoldAct
 from proofloop_audit.log.sealing import Sealer
@@ -51,31 +50,36 @@ class EventLog:
         self._tenants = frozenset(tenants)
 
     async def handle(self, events: Sequence[Envelope]) -> list[Exception | None]:
-        """Append a batch; each event succeeds or fails alone."""
-        return await asyncio.gather(*(self._append(event) for event in events))
+        """Append a batch; each event succeeds or fails alone.
 
-    async def _append(self, event: Envelope) -> Exception | None:
-        if event.type == _SUBJECT_ERASED:
-            # Its entry stands since the erasure itself, and names nobody; the event does.
-            return None
-        async with processing(CONSUMER, event):
+        One step for all of them, then the next: event by event, amid all else, each step costs twice as much.
+        """
+        # The entry of an erasure stands since the erasure itself, and names nobody; the event does.
+        own = [event for event in events if event.type != _SUBJECT_ERASED]
+        processes = [start_processing(CONSUMER, event) for event in own]
+        try:
+            appending = [await self._append(event, process) for event, process in zip(own, processes, strict=True)]
+            outcomes = [await _outcome(*pair) for pair in zip(appending, processes, strict=True)]
+        finally:
+            for process in processes:
+                process.end()
+        following = iter(outcomes)
+        return [None if event.type == _SUBJECT_ERASED else next(following) for event in events]
+
+    async def _append(self, event: Envelope, process: RecordedSpan) -> "asyncio.Future[list[Receipt]] | Exception":
+        """Hand an event to the sequencer; return what tells where it stands, or why it cannot be appended."""
+        with spans.within(process):
             try:
-                draft = self._draft(event)
+                draft = self._draft(event, process.trace_id)
             # ValueError: text that is not Unicode, which no other reader of the log could take either.
             except (InvalidArgument, ValueError) as error:
                 return PermanentFailure(str(error))
             try:
-                [receipt] = await handlers.append([draft], sealer=self._sealer, sequencer=self._sequencer)
-            except FailedPrecondition as error:
-                return PermanentFailure(str(error))
+                return self._sequencer.append([await self._sealer.unsealed(draft)])
             except DomainError as error:
                 return error
-            span = trace.get_current_span()
-            span.set_attribute(telemetry.ENTRY_ID, receipt.entry_id)
-            span.set_attribute(telemetry.ENTRY_INDEX, receipt.index)
-            return None
 
-    def _draft(self, event: Envelope) -> Draft:
+    def _draft(self, event: Envelope, trace_id: str) -> Draft:
         """Return the event as an entry, held to the contract's rules for one that is handed in.
 
         An event from the future is taken in all the same: it did happen, and the append time stands beside its own.
@@ -88,39 +92,72 @@ class EventLog:
             raise InvalidField("there is no such tenant")
         if not _SERVICE.fullmatch(event.service):
             raise InvalidField("the source is no name of a service")
-        request = log_service_pb2.AppendEntryRequest(
-            request_id=event.event_id,
-            draft=log_pb2.EntryDraft(
-                event_time=_timestamp(event.time),
-                actor=log_pb2.Actor(
-                    type=_ACTOR_TYPES.get(event.actor_type, log_pb2.ACTOR_TYPE_UNSPECIFIED), id=event.actor_id
+        details = event.data.decode()
+        validation.check(
+            log_service_pb2.AppendEntryRequest(
+                request_id=event.event_id,
+                draft=log_pb2.EntryDraft(
+                    actor=log_pb2.Actor(
+                        type=_ACTOR_TYPES.get(event.actor_type, log_pb2.ACTOR_TYPE_UNSPECIFIED), id=event.actor_id
+                    ),
+                    action=event.action,
+                    outcome=_OUTCOMES.get(event.outcome, log_pb2.OUTCOME_UNSPECIFIED),
+                    entity_type=event.entity_type,
+                    entity_id=event.entity_id,
+                    claim_id=event.claim_id,
+                    session_id=event.session_id,
+                    reason=event.reason,
+                    ip_address=event.ip_address,
+                    user_agent=event.user_agent,
+                    correlation_id=event.correlation_id,
+                    details_json=details,
                 ),
-                action=event.action,
-                outcome=_OUTCOMES.get(event.outcome, log_pb2.OUTCOME_UNSPECIFIED),
-                entity_type=event.entity_type,
-                entity_id=event.entity_id,
-                claim_id=event.claim_id,
-                session_id=event.session_id,
-                reason=event.reason,
-                ip_address=event.ip_address,
-                user_agent=event.user_agent,
-                correlation_id=event.correlation_id,
-                trace_id=spans.trace_id(event.trace_context),
-                details_json=event.data.decode(),
-            ),
+            )
         )
-        validation.check(request)
-        check_details(request.draft.details_json, "data")
-        return conversion.to_draft(event.event_id, request.draft, background(event.service, event.tenant))
+        check_details(details, "data")
+        return Draft(
+            entry_id=event.event_id.lower(),
+            tenant=event.tenant,
+            service=event.service,
+            actor_type=CallerType(event.actor_type),
+            actor_id=event.actor_id,
+            action=event.action,
+            outcome=Outcome(event.outcome),
+            entity_type=event.entity_type,
+            entity_id=event.entity_id,
+            event_time=_time(event),
+            claim_id=event.claim_id.lower() or None,
+            session_id=event.session_id or None,
+            correlation_id=event.correlation_id or None,
+            trace_id=trace_id,
+            reason=event.reason,
+            ip_address=event.ip_address,
+            user_agent=event.user_agent,
+            details=details,
+        )
 
 
-def _timestamp(time: str) -> Timestamp:
-    message = Timestamp()
+def _time(event: Envelope) -> datetime:
     try:
-        message.FromDatetime(datetime.fromisoformat(time))
-    except ValueError as error:
-        raise InvalidField(f"the event's time is not RFC 3339: {time[:40]!r}") from error
-    return message
+        time = datetime.fromisoformat(event.time)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidField(f"the event's time is not RFC 3339: {event.time[:40]!r}") from error
+
+
+async def _outcome(appending: "asyncio.Future[list[Receipt]] | Exception", process: RecordedSpan) -> Exception | None:
+    """Wait until an event is in the log; return why it is not."""
+    if isinstance(appending, Exception):
+        return appending
+    try:
+        [receipt] = await appending
+    except FailedPrecondition as error:
+        return PermanentFailure(str(error))
+    except DomainError as error:
+        return error
+    process.set_attribute(telemetry.ENTRY_ID, receipt.entry_id)
+    process.set_attribute(telemetry.ENTRY_INDEX, receipt.index)
+    return None
 
 
 def subject_erased(event_id: str, person: Actor, pseudonym: str, actor: Actor, time: datetime, reason: str) -> Event:

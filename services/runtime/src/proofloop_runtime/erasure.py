@@ -50,7 +50,7 @@ class ErasureInbox:
 
     async def _take_one(self, event: Envelope) -> Exception | None:
         try:
-            async with processing(self._name, event):
+            with processing(self._name, event):
                 await self._obey(event)
         except (DomainError, PermanentFailure) as error:
             return error

@@ -7,8 +7,8 @@ delivery can help goes to the dead-letter stream with its reason.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable
 from proofloop_runtime.events import EVENTS, Envelope, MalformedEvent
 from proofloop_runtime.pulling import Pull
+from proofloop_runtime.spans import RecordedSpan
 
 DEPENDENCY = "nats"
 EVENT_STREAM = "PROOFLOOP_EVENTS"
@@ -312,9 +313,19 @@ class Broker:
                 await self._client.close()
 
 
-@asynccontextmanager
-async def processing(consumer: str, event: Envelope) -> AsyncIterator[None]:
+@contextmanager
+def processing(consumer: str, event: Envelope) -> Iterator[None]:
     """Run the block as the processing of one event, in the event's trace."""
+    span = start_processing(consumer, event)
+    try:
+        with telemetry.within(span):
+            yield
+    finally:
+        span.end()
+
+
+def start_processing(consumer: str, event: Envelope) -> RecordedSpan:
+    """Start the span of the processing of one event, in the event's trace; whoever starts it ends it."""
     attributes = {
         telemetry.MESSAGING_SYSTEM: DEPENDENCY,
         telemetry.MESSAGING_OPERATION: "process",
@@ -324,5 +335,4 @@ async def processing(consumer: str, event: Envelope) -> AsyncIterator[None]:
         telemetry.TENANT: event.tenant,
     }
     parent = telemetry.extract(event.trace_context)
-    with telemetry.span(f"{telemetry.PROCESS_SPAN} {event.action}", SpanKind.CONSUMER, attributes, parent):
-        yield
+    return telemetry.start_span(f"{telemetry.PROCESS_SPAN} {event.action}", SpanKind.CONSUMER, attributes, parent)

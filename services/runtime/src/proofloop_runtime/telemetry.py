@@ -116,15 +116,24 @@ def span(
 ) -> Iterator[trace.Span]:
     """Run the block in a span; an exception marks it as failed, with its type and never its text."""
     current = start_span(name, kind, attributes, parent)
-    token = context.attach(trace.set_span_in_context(current, parent))
     try:
-        yield current
+        with within(current):
+            yield current
+    finally:
+        current.end()
+
+
+@contextmanager
+def within(current: trace.Span) -> Iterator[None]:
+    """Make a span the current one inside the block; an exception marks it as failed, with its type, never its text."""
+    token = context.attach(trace.set_span_in_context(current))
+    try:
+        yield
     except Exception as error:
         failed(current, type(error).__name__)
         raise
     finally:
         context.detach(token)
-        current.end()
 
 
 def failed(current: trace.Span, error_type: str) -> None:

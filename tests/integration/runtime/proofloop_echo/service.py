@@ -136,7 +136,7 @@ class Echo:
         message = NoteWritten.FromString(b"")
         from google.protobuf import json_format
 
-        async with processing("echo-notes", event):
+        with processing("echo-notes", event):
             json_format.Parse(event.data, message)
             try:
                 with serving(background("echo", event.tenant, event.correlation_id)):

@@ -35,7 +35,7 @@ class FeedInbox:
         if event.service == SERVICE or not event.claim_id:
             return None
         try:
-            async with processing(CONSUMER, event):
+            with processing(CONSUMER, event):
                 await self._append(event)
         except (DomainError, PermanentFailure) as error:
             return error
