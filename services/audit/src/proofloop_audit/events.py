@@ -29,6 +29,9 @@ from proofloop_audit.log.sequencer import Sequencer
 
 CONSUMER = "audit-log"
 
+_CHUNK = 100
+"""Events that are handed to the sequencer before the event loop gets its turn."""
+
 _SUBJECT_ERASED = events_pb2.SubjectErased.DESCRIPTOR.full_name
 
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -58,7 +61,11 @@ class EventLog:
         own = [event for event in events if event.type != _SUBJECT_ERASED]
         processes = [start_processing(CONSUMER, event) for event in own]
         try:
-            appending = [await self._append(event, process) for event, process in zip(own, processes, strict=True)]
+            appending = []
+            for number, (event, process) in enumerate(zip(own, processes, strict=True)):
+                if number and number % _CHUNK == 0:
+                    await asyncio.sleep(0)
+                appending.append(await self._append(event, process))
             outcomes = [await _outcome(*pair) for pair in zip(appending, processes, strict=True)]
         finally:
             for process in processes:

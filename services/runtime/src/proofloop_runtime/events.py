@@ -18,40 +18,40 @@ from proofloop_runtime.call import CallerType
 SUBJECT_PREFIX = "proofloop.event"
 EVENTS = f"{SUBJECT_PREFIX}.>"
 
-_ATTRIBUTES = {
-    "event_id": "id",
-    "source": "source",
-    "type": "type",
-    "time": "time",
-    "tenant": "tenant",
-    "service": "service",
-    "action": "action",
-    "outcome": "outcome",
-    "reason": "reason",
-    "entity_type": "entitytype",
-    "entity_id": "subject",
-    "claim_id": "claimid",
-    "session_id": "sessionid",
-    "actor_type": "actortype",
-    "actor_id": "actorid",
-    "correlation_id": "correlationid",
-    "ip_address": "clientip",
-    "user_agent": "useragent",
+_HEADERS = {
+    "event_id": "ce-id",
+    "source": "ce-source",
+    "type": "ce-type",
+    "time": "ce-time",
+    "tenant": "ce-tenant",
+    "service": "ce-service",
+    "action": "ce-action",
+    "outcome": "ce-outcome",
+    "reason": "ce-reason",
+    "entity_type": "ce-entitytype",
+    "entity_id": "ce-subject",
+    "claim_id": "ce-claimid",
+    "session_id": "ce-sessionid",
+    "actor_type": "ce-actortype",
+    "actor_id": "ce-actorid",
+    "correlation_id": "ce-correlationid",
+    "ip_address": "ce-clientip",
+    "user_agent": "ce-useragent",
 }
-"""Field of `Envelope` → CloudEvents attribute. Those that CloudEvents does not define are extensions."""
+"""Field of `Envelope` → header of the CloudEvents attribute. Those that CloudEvents does not define are extensions."""
 
 _REQUIRED = (
-    "id",
-    "source",
-    "type",
-    "time",
-    "tenant",
-    "service",
-    "action",
-    "subject",
-    "entitytype",
-    "actortype",
-    "actorid",
+    "ce-id",
+    "ce-source",
+    "ce-type",
+    "ce-time",
+    "ce-tenant",
+    "ce-service",
+    "ce-action",
+    "ce-subject",
+    "ce-entitytype",
+    "ce-actortype",
+    "ce-actorid",
 )
 
 
@@ -156,9 +156,9 @@ class Envelope:
     def headers(self) -> dict[str, str]:
         """Return the NATS headers: CloudEvents attributes, trace context and the de-duplication id."""
         headers = {"ce-specversion": "1.0", "content-type": "application/json", "Nats-Msg-Id": self.event_id}
-        for field, attribute in _ATTRIBUTES.items():
+        for field, header in _HEADERS.items():
             if value := getattr(self, field):
-                headers[f"ce-{attribute}"] = attribute_value(value)
+                headers[header] = attribute_value(value)
         return {**headers, **self.trace_context}
 
     @classmethod
@@ -169,14 +169,15 @@ class Envelope:
             MalformedEvent: a required attribute is missing, or the data is not JSON that can be read.
         """
         headers = headers or {}
-        missing = [name for name in _REQUIRED if not headers.get(f"ce-{name}")]
+        missing = [header for header in _REQUIRED if not headers.get(header)]
         if missing:
-            raise MalformedEvent(f"missing CloudEvents attributes: {', '.join(missing)}")
+            names = ", ".join(header.removeprefix("ce-") for header in missing)
+            raise MalformedEvent(f"missing CloudEvents attributes: {names}")
         try:
             json.loads(data)
         except (ValueError, RecursionError) as error:
             raise MalformedEvent("the data is not JSON, or nested too deeply") from error
-        fields = {field: unquote(headers.get(f"ce-{name}", "")) for field, name in _ATTRIBUTES.items()}
+        fields = {field: unquote(headers.get(header, "")) for field, header in _HEADERS.items()}
         trace_context = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
         return cls(**fields, data=data, trace_context=trace_context)
 
