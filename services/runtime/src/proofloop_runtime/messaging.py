@@ -16,7 +16,6 @@ from urllib.parse import quote
 import nats
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from opentelemetry.trace import SpanKind
@@ -25,6 +24,7 @@ from proofloop_runtime import telemetry
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable
 from proofloop_runtime.events import EVENTS, Envelope, MalformedEvent
+from proofloop_runtime.nats_client import Client
 from proofloop_runtime.pulling import Pull
 from proofloop_runtime.spans import RecordedSpan
 
