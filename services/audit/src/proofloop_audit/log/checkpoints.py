@@ -23,6 +23,7 @@ from proofloop_audit.log.store import (
     select_size,
     select_subtrees,
     select_tile,
+    select_uncovered,
 )
 
 log = logging.getLogger(__name__)
@@ -88,13 +89,18 @@ class CheckpointSigner:
     async def run(self) -> None:
         """Keep the checkpoints of all logs fresh, for ever, on any replica."""
         while True:
-            for tenant in self._tenants:
-                try:
+            try:
+                for tenant in await self._behind():
                     async with self._database.transaction(tenant) as unit:
                         await self.newest(unit)
-                except (DependencyUnavailable, Overloaded):
-                    log.warning("no checkpoint was signed", extra={"tenant": tenant})
+            except (DependencyUnavailable, Overloaded) as error:
+                log.warning("no checkpoint was signed", extra={"error_type": type(error).__name__})
             await asyncio.sleep(self._every.total_seconds())
+
+    async def _behind(self) -> list[str]:
+        """Return whose newest checkpoint does not cover their log: one statement, however many tenants there are."""
+        async with self._database.transaction(*self._tenants) as unit:
+            return await select_uncovered(unit, self._tenants)
 
 
 async def root_at(unit: UnitOfWork, size: int) -> bytes:

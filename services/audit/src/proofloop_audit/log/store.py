@@ -1,6 +1,6 @@
 """Tables and SQL of the log. Every statement runs in a transaction that sees one tenant's rows."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -251,6 +251,22 @@ async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None
         )
         .on_conflict_do_nothing()
     )
+
+
+_UNCOVERED = sa.text("""
+    SELECT log.tenant
+    FROM unnest(CAST(:tenants AS text[])) AS log (tenant)
+    WHERE NOT EXISTS (
+        SELECT FROM log_checkpoint c
+        WHERE c.tenant = log.tenant
+            AND c.size >= COALESCE((SELECT max(e.index) + 1 FROM log_entry e WHERE e.tenant = log.tenant), 0)
+    )
+""")
+
+
+async def select_uncovered(unit: UnitOfWork, tenants: Sequence[str]) -> list[str]:
+    """Return those of the transaction's tenants whose log has entries that no checkpoint covers, or no checkpoint."""
+    return list((await unit.execute(_UNCOVERED, {"tenants": list(tenants)})).scalars())
 
 
 class _Span(NamedTuple):

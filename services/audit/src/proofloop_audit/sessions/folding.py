@@ -27,11 +27,16 @@ class Folding:
         """Fold once a second, for ever."""
         while True:
             try:
-                for tenant in self._tenants:
+                for tenant in await self._with_additions():
                     await self.fold(tenant)
             except TRANSIENT as error:
                 log.warning("folding waits", extra={"error_type": type(error).__name__})
             await asyncio.sleep(_EVERY.total_seconds())
+
+    async def _with_additions(self) -> list[str]:
+        """Return for whom there is something to fold: one statement, however many tenants there are."""
+        async with self._database.transaction(*self._tenants) as unit:
+            return await rollup_store.with_additions(unit, self._tenants)
 
     async def fold(self, tenant: str) -> None:
         """Fold everything that a tenant's sessions added."""

@@ -50,6 +50,12 @@ _FOLD = sa.text("""
 """)
 """In the order of the keys, so that two replicas that fold at once cannot wait for each other."""
 
+_WITH_ADDITIONS = sa.text("""
+    SELECT statistics.tenant
+    FROM unnest(CAST(:tenants AS text[])) AS statistics (tenant)
+    WHERE EXISTS (SELECT FROM session_delta d WHERE d.tenant = statistics.tenant)
+""")
+
 _SUMS = sa.text("""
     WITH addition AS NOT MATERIALIZED (
         SELECT day, kind, measure, key, unit, count, amount FROM session_rollup
@@ -76,6 +82,11 @@ _OTHERS = [measure for measure in Measure if measure is not Measure.DURATION]
 async def add(unit: UnitOfWork, deltas: Sequence[Delta]) -> None:
     """Add to the statistics."""
     await unit.execute(sa.insert(_delta), [{"tenant": unit.tenant, **asdict(delta)} for delta in deltas])
+
+
+async def with_additions(unit: UnitOfWork, tenants: Sequence[str]) -> list[str]:
+    """Return those of the transaction's tenants for whom something was added and is not folded yet."""
+    return list((await unit.execute(_WITH_ADDITIONS, {"tenants": list(tenants)})).scalars())
 
 
 async def fold(unit: UnitOfWork, *, limit: int) -> int:
