@@ -311,6 +311,35 @@ async def test_no_more_is_handed_out_than_a_consumer_has_room_for(serve, eventua
     assert max(seen) <= 5
 
 
+async def test_what_a_replica_was_given_and_did_not_begin_is_handed_back_when_it_stops(
+    serve, jetstream, eventually
+) -> None:
+    seen: list[str] = []
+
+    async def never(_events):
+        await asyncio.Event().wait()
+
+    async def handle(events):
+        seen.extend(json.loads(event.data)["text"] for event in events)
+        return [None for _ in events]
+
+    async def both_given() -> bool:
+        async with jetstream() as stream:
+            return (await stream.consumer_info(EVENT_STREAM, "shared")).num_ack_pending == 2
+
+    async def any_seen() -> list[str]:
+        return seen
+
+    waiting = Consumer("shared", never, NOTES, batch=1)
+    async with serve(consumers=[waiting]) as (service, _), service.channel() as channel:
+        await EchoStub(channel).Say(note("begun"))
+        await EchoStub(channel).Say(note("ahead"))
+        await eventually(both_given)
+    async with serve(consumers=[Consumer("shared", handle, NOTES)]):
+        # The one that was begun is given out again when its 30 seconds are over.
+        assert await eventually(any_seen) == ["ahead"]
+
+
 async def test_a_wake_up_reaches_the_other_replica_at_once(serve, nats) -> None:
     from proofloop_runtime.breaker import Breakers
     from proofloop_runtime.messaging import Broker

@@ -15,7 +15,8 @@ from proofloop_runtime.call import CallerType
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
-from proofloop_runtime.messaging import PermanentFailure, start_processing
+from proofloop_runtime.messaging import PermanentFailure
+from proofloop_runtime.processing import start_processing
 from proofloop_runtime.spans import RecordedSpan
 from proofloop_verifier.leaf import Outcome
 from proofloop_verifier.report import Finding

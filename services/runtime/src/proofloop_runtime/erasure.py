@@ -17,7 +17,8 @@ from proofloop_runtime.call import CallerType, background, serving
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.errors import DependencyUnavailable, DomainError
 from proofloop_runtime.events import SUBJECT_PREFIX, Actor, Envelope, attribute_value
-from proofloop_runtime.messaging import DEPENDENCY, Consumer, PermanentFailure, processing
+from proofloop_runtime.messaging import DEPENDENCY, Consumer, PermanentFailure
+from proofloop_runtime.processing import processing
 
 SUBJECT = f"{SUBJECT_PREFIX}.*.audit.subject.erased"
 

@@ -7,8 +7,8 @@ delivery can help goes to the dead-letter stream with its reason.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
@@ -18,7 +18,6 @@ import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from opentelemetry.trace import SpanKind
 
 from proofloop_runtime import telemetry
 from proofloop_runtime.breaker import Breakers
@@ -26,7 +25,6 @@ from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable
 from proofloop_runtime.events import EVENTS, Envelope, MalformedEvent
 from proofloop_runtime.nats_client import Client
 from proofloop_runtime.pulling import Pull
-from proofloop_runtime.spans import RecordedSpan
 
 DEPENDENCY = "nats"
 EVENT_STREAM = "PROOFLOOP_EVENTS"
@@ -311,28 +309,3 @@ class Broker:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_WAIT):
                 await self._client.close()
-
-
-@contextmanager
-def processing(consumer: str, event: Envelope) -> Iterator[None]:
-    """Run the block as the processing of one event, in the event's trace."""
-    span = start_processing(consumer, event)
-    try:
-        with telemetry.within(span):
-            yield
-    finally:
-        span.end()
-
-
-def start_processing(consumer: str, event: Envelope) -> RecordedSpan:
-    """Start the span of the processing of one event, in the event's trace; whoever starts it ends it."""
-    attributes = {
-        telemetry.MESSAGING_SYSTEM: DEPENDENCY,
-        telemetry.MESSAGING_OPERATION: "process",
-        telemetry.MESSAGING_DESTINATION: event.subject,
-        telemetry.MESSAGING_ID: event.event_id,
-        telemetry.MESSAGING_CONSUMER: consumer,
-        telemetry.TENANT: event.tenant,
-    }
-    parent = telemetry.extract(event.trace_context)
-    return telemetry.start_span(f"{telemetry.PROCESS_SPAN} {event.action}", SpanKind.CONSUMER, attributes, parent)

@@ -10,7 +10,8 @@ from proofloop_runtime.call import background, current, serving
 from proofloop_runtime.errors import DomainError, Draining, NotOwner
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.health import Probe
-from proofloop_runtime.messaging import Consumer, processing
+from proofloop_runtime.messaging import Consumer
+from proofloop_runtime.processing import processing
 from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
