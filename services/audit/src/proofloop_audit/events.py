@@ -31,7 +31,7 @@ from proofloop_audit.log.sequencer import Sequencer
 CONSUMER = "audit-log"
 
 _CHUNK = 100
-"""Events that are handed to the sequencer before the event loop gets its turn."""
+"""Events that are handed to the sequencer before the event loop, and with it the sequencer, gets its turn."""
 
 _SUBJECT_ERASED = events_pb2.SubjectErased.DESCRIPTOR.full_name
 
@@ -56,7 +56,7 @@ class EventLog:
     async def handle(self, events: Sequence[Envelope]) -> list[Exception | None]:
         """Append a batch; each event succeeds or fails alone.
 
-        One step for all of them, then the next: event by event, amid all else, each step costs twice as much.
+        One step for all of them, then the next: event by event, amid all else, the same work costs twice as much.
         """
         # The entry of an erasure stands since the erasure itself, and names nobody; the event does.
         own = [event for event in events if event.type != _SUBJECT_ERASED]

@@ -51,12 +51,15 @@ async def test_tenants_have_origins_of_their_own(audit, append) -> None:
     assert Note.parse(checkpoint.note.encode()).verify([VerifierKey.parse(checkpoint.verifier_key)])
 
 
-async def test_the_log_signs_by_itself_what_was_appended(replica, superuser, new_request, eventually) -> None:
+async def test_every_log_that_was_appended_to_is_signed_by_itself(replica, superuser, new_request, eventually) -> None:
     async def signed() -> bool:
-        return await superuser.fetchval("SELECT EXISTS (SELECT FROM log_checkpoint WHERE size = 1)")
+        rows = await superuser.fetch("SELECT tenant FROM log_checkpoint WHERE size = 1")
+        return {row["tenant"] for row in rows} == {"acme", "globex"}
 
-    async with replica(checkpoint_every=timedelta(milliseconds=10)) as service, service.channel() as channel:
-        await LogServiceStub(channel).AppendEntry(new_request())
+    async with replica(checkpoint_every=timedelta(milliseconds=10)) as service:
+        for tenant in ("acme", "globex"):
+            async with service.channel(tenant=tenant) as channel:
+                await LogServiceStub(channel).AppendEntry(new_request())
         await eventually(signed)
 
 
