@@ -16,15 +16,8 @@ from proofloop_verifier.merkle import CompactRange
 from proofloop_verifier.tiles import HEIGHT, WIDTH
 
 from proofloop_audit import telemetry
-from proofloop_audit.log.store import (
-    CheckpointRow,
-    insert_checkpoint,
-    select_checkpoint,
-    select_size,
-    select_subtrees,
-    select_tile,
-    select_uncovered,
-)
+from proofloop_audit.log.checkpoint_store import CheckpointRow, insert_checkpoint, select_checkpoint, select_uncovered
+from proofloop_audit.log.store import select_size, select_subtrees, select_tile
 
 log = logging.getLogger(__name__)
 

@@ -25,15 +25,9 @@ from proofloop_verifier.note import Checkpoint, Note, NoteError, VerifierKey
 from proofloop_verifier.tiles import HEIGHT, WIDTH, Tile, TileError
 
 from proofloop_audit import telemetry
+from proofloop_audit.log.checkpoint_store import CheckpointRow, select_checkpoint
 from proofloop_audit.log.checkpoints import CheckpointSigner, root_at, unfinished
-from proofloop_audit.log.store import (
-    CheckpointRow,
-    LeafRow,
-    select_checkpoint,
-    select_leaves,
-    select_size,
-    select_subtrees,
-)
+from proofloop_audit.log.store import LeafRow, select_leaves, select_size, select_subtrees
 
 PROBE = "publication"
 """Name in health."""

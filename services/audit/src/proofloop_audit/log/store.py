@@ -1,6 +1,6 @@
 """Tables and SQL of the log. Every statement runs in a transaction that sees one tenant's rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -44,17 +44,6 @@ log_subtree = sa.Table(
     sa.Column("root", sa.LargeBinary, nullable=False),
 )
 """Roots of the perfect subtrees over 256, 256², … entries (level 8, 16, …), so that a proof needs O(log n) reads."""
-
-log_checkpoint = sa.Table(
-    "log_checkpoint",
-    metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("size", sa.BigInteger, primary_key=True),
-    sa.Column("root", sa.LargeBinary, nullable=False),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("sign_time", sa.DateTime(timezone=True), nullable=False),
-)
-"""Every checkpoint that was ever signed."""
 
 subject = sa.Table(
     "subject",
@@ -113,16 +102,6 @@ class LeafRow:
     index: int
     leaf: bytes
     leaf_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointRow:
-    """A checkpoint as stored."""
-
-    size: int
-    root: bytes
-    note: str
-    sign_time: datetime
 
 
 async def select_subject(unit: UnitOfWork, blind_index: bytes, seal_until: datetime | None) -> SubjectRow | None:
@@ -224,49 +203,6 @@ async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapp
         tree: merkle.root_of([hashes[span.level, position] for position in range(span.begin, span.end)])
         for tree, span in spans.items()
     }
-
-
-async def select_checkpoint(unit: UnitOfWork) -> CheckpointRow | None:
-    """Return the newest checkpoint of the tenant's log."""
-    newest = (
-        sa.select(log_checkpoint)
-        .where(log_checkpoint.c.tenant == unit.tenant)
-        .order_by(log_checkpoint.c.size.desc())
-        .limit(1)
-    )
-    row = (await unit.execute(newest)).one_or_none()
-    return CheckpointRow(row.size, row.root, row.note, row.sign_time) if row else None
-
-
-async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None:
-    """Store a checkpoint; another replica may have signed the same size, with the same root."""
-    await unit.execute(
-        pg.insert(log_checkpoint)
-        .values(
-            tenant=unit.tenant,
-            size=checkpoint.size,
-            root=checkpoint.root,
-            note=checkpoint.note,
-            sign_time=checkpoint.sign_time,
-        )
-        .on_conflict_do_nothing()
-    )
-
-
-_UNCOVERED = sa.text("""
-    SELECT log.tenant
-    FROM unnest(CAST(:tenants AS text[])) AS log (tenant)
-    WHERE NOT EXISTS (
-        SELECT FROM log_checkpoint c
-        WHERE c.tenant = log.tenant
-            AND c.size >= COALESCE((SELECT max(e.index) + 1 FROM log_entry e WHERE e.tenant = log.tenant), 0)
-    )
-""")
-
-
-async def select_uncovered(unit: UnitOfWork, tenants: Sequence[str]) -> list[str]:
-    """Return those of the transaction's tenants whose log has entries that no checkpoint covers, or no checkpoint."""
-    return list((await unit.execute(_UNCOVERED, {"tenants": list(tenants)})).scalars())
 
 
 class _Span(NamedTuple):

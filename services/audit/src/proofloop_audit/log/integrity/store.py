@@ -10,8 +10,9 @@ from proofloop_runtime.database import UnitOfWork
 from proofloop_verifier.merkle import Subtree
 
 from proofloop_audit.log.batch import Chain
+from proofloop_audit.log.checkpoint_store import CheckpointRow, log_checkpoint
 from proofloop_audit.log.domain import ERASED, EXPIRED
-from proofloop_audit.log.store import TILE_LEVELS, CheckpointRow, log_checkpoint, log_entry, subject
+from proofloop_audit.log.store import TILE_LEVELS, log_entry, subject
 
 TOO_MANY = 100
 """Rows that should not be there are listed up to so many."""

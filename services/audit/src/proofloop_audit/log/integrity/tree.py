@@ -11,10 +11,10 @@ from proofloop_verifier.note import Checkpoint, Note, NoteError, VerifierKey
 from proofloop_verifier.report import Finding
 from proofloop_verifier.tiles import HEIGHT, WIDTH, Tile
 
+from proofloop_audit.log.checkpoint_store import CheckpointRow
 from proofloop_audit.log.integrity.entries import CheckedEntries
 from proofloop_audit.log.integrity.report import StoredCheck
 from proofloop_audit.log.integrity.store import Page
-from proofloop_audit.log.store import CheckpointRow
 
 Edge = list[list[bytes]]
 """What stands in the unfinished tile of each level, upward; that of level 0 is empty where a page begins."""

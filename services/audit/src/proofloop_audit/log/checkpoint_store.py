@@ -1,0 +1,74 @@
+"""The table of checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from proofloop_runtime.database import UnitOfWork
+from sqlalchemy.dialects import postgresql as pg
+
+from proofloop_audit.log.store import metadata
+
+log_checkpoint = sa.Table(
+    "log_checkpoint",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("sign_time", sa.DateTime(timezone=True), nullable=False),
+)
+"""Every checkpoint that was ever signed."""
+
+_UNCOVERED = sa.text("""
+    SELECT log.tenant
+    FROM unnest(CAST(:tenants AS text[])) AS log (tenant)
+    WHERE NOT EXISTS (
+        SELECT FROM log_checkpoint c
+        WHERE c.tenant = log.tenant
+            AND c.size >= COALESCE((SELECT max(e.index) + 1 FROM log_entry e WHERE e.tenant = log.tenant), 0)
+    )
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A checkpoint as stored."""
+
+    size: int
+    root: bytes
+    note: str
+    sign_time: datetime
+
+
+async def select_checkpoint(unit: UnitOfWork) -> CheckpointRow | None:
+    """Return the newest checkpoint of the tenant's log."""
+    newest = (
+        sa.select(log_checkpoint)
+        .where(log_checkpoint.c.tenant == unit.tenant)
+        .order_by(log_checkpoint.c.size.desc())
+        .limit(1)
+    )
+    row = (await unit.execute(newest)).one_or_none()
+    return CheckpointRow(row.size, row.root, row.note, row.sign_time) if row else None
+
+
+async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None:
+    """Store a checkpoint; another replica may have signed the same size, with the same root."""
+    await unit.execute(
+        pg.insert(log_checkpoint)
+        .values(
+            tenant=unit.tenant,
+            size=checkpoint.size,
+            root=checkpoint.root,
+            note=checkpoint.note,
+            sign_time=checkpoint.sign_time,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def select_uncovered(unit: UnitOfWork, tenants: Sequence[str]) -> list[str]:
+    """Return those of the transaction's tenants whose log has entries that no checkpoint covers, or no checkpoint."""
+    return list((await unit.execute(_UNCOVERED, {"tenants": list(tenants)})).scalars())
