@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from proofloop_runtime.database import UnitOfWork
+from proofloop_verifier.leaf import Leaf, LeafError
 from proofloop_verifier.merkle import Subtree
 
 from proofloop_audit.log.batch import Chain
@@ -167,10 +168,19 @@ async def _select_erased(unit: UnitOfWork, pseudonyms: set[str]) -> frozenset[st
     if not pseudonyms:
         return frozenset()
     entry = log_entry.c
-    found = sa.select(entry.entity_id).where(
+    found = sa.select(entry.entity_id, entry.leaf).where(
         entry.tenant == unit.tenant, entry.entity_id.in_(pseudonyms), entry.action.in_((ERASED, EXPIRED))
     )
-    return frozenset((await unit.execute(found)).scalars())
+    rows = await unit.execute(found)
+    return frozenset(row.entity_id for row in rows if _is_by(unit.service, row.leaf))
+
+
+def _is_by(service: str, leaf: bytes) -> bool:
+    """Tell whether an entry is of a service: any other could append one that says what this one does."""
+    try:
+        return Leaf.parse(leaf).service == service
+    except LeafError:
+        return False
 
 
 _CHAINS = sa.text("""
