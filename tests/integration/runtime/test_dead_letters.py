@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 from proofloop_echo.contract import EchoStub, SayRequest
+from proofloop_runtime.consuming import Consumer, PermanentFailure
 from proofloop_runtime.dead_letters import app
-from proofloop_runtime.messaging import Consumer, PermanentFailure
 from typer.testing import CliRunner
 
 NOTES = "proofloop.event.*.echo.note.written"

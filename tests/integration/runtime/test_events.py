@@ -12,13 +12,9 @@ import pytest
 from opentelemetry.trace import SpanKind
 from proofloop_echo.contract import EchoStub, SayRequest
 from proofloop_runtime import telemetry
+from proofloop_runtime.consuming import Consumer, PermanentFailure
 from proofloop_runtime.events import Envelope
-from proofloop_runtime.messaging import (
-    DEAD_LETTER_STREAM,
-    EVENT_STREAM,
-    Consumer,
-    PermanentFailure,
-)
+from proofloop_runtime.messaging import DEAD_LETTER_STREAM, EVENT_STREAM
 
 NOTES = "proofloop.event.*.echo.note.written"
 

@@ -3,9 +3,9 @@
 from proofloop.audit.v1 import error_reason_pb2, log_service_pb2, sessions_service_pb2
 from proofloop.audit.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from proofloop.audit.v1.sessions_service_pb2_grpc import add_SessionServiceServicer_to_server
+from proofloop_runtime.consuming import Consumer
 from proofloop_runtime.database import DEPENDENCY, is_unavailable
 from proofloop_runtime.erasure import ErasureInbox
-from proofloop_runtime.messaging import Consumer
 from proofloop_runtime.objects import S3Objects
 from proofloop_runtime.ports import FileKeyStore
 from proofloop_runtime.server import Application, Components, Runtime, Servicer

@@ -12,10 +12,10 @@ from google.protobuf.message import Message
 from proofloop.audit.v1 import events_pb2, log_pb2, log_service_pb2
 from proofloop_runtime import telemetry as spans
 from proofloop_runtime.call import CallerType
+from proofloop_runtime.consuming import PermanentFailure
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
-from proofloop_runtime.messaging import PermanentFailure
 from proofloop_runtime.processing import start_processing
 from proofloop_runtime.spans import RecordedSpan
 from proofloop_verifier.leaf import Outcome

@@ -6,8 +6,8 @@ from uuid import UUID
 from google.protobuf.message import Message
 from proofloop.prompts.v1 import events_pb2
 from proofloop.prompts.v1.prompts_pb2 import FeedEvent
+from proofloop_runtime.consuming import PermanentFailure
 from proofloop_runtime.events import Envelope, Event
-from proofloop_runtime.messaging import PermanentFailure
 
 from proofloop_prompts.prompts import conversion
 from proofloop_prompts.prompts.domain import Prompt, State

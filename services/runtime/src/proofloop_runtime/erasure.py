@@ -14,10 +14,11 @@ from proofloop.audit.v1.events_pb2 import SubjectErased
 
 from proofloop_runtime import schema
 from proofloop_runtime.call import CallerType, background, serving
+from proofloop_runtime.consuming import Consumer, PermanentFailure
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.errors import DependencyUnavailable, DomainError
 from proofloop_runtime.events import SUBJECT_PREFIX, Actor, Envelope, attribute_value
-from proofloop_runtime.messaging import DEPENDENCY, Consumer, PermanentFailure
+from proofloop_runtime.messaging import DEPENDENCY
 from proofloop_runtime.processing import processing
 
 SUBJECT = f"{SUBJECT_PREFIX}.*.audit.subject.erased"

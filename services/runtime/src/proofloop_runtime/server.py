@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -27,6 +26,7 @@ from proofloop_runtime import contract, telemetry
 from proofloop_runtime import logging as structured_logging
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.client import TlsFiles, TokenSource, as_itself, open_channel
+from proofloop_runtime.consuming import Consumer, Intake
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import ErrorCatalog
 from proofloop_runtime.health import Health, Probe
@@ -40,7 +40,7 @@ from proofloop_runtime.interceptors.pipeline import Pipeline
 from proofloop_runtime.interceptors.rate_limit import Rate, RateLimit
 from proofloop_runtime.interceptors.tracing import Tracing
 from proofloop_runtime.interceptors.validation import validation
-from proofloop_runtime.messaging import Broker, Consumer
+from proofloop_runtime.messaging import Broker
 from proofloop_runtime.migrate import is_recent_enough
 from proofloop_runtime.outbox import OutboxRelay
 from proofloop_runtime.ports import Clock, Ids, Randomness, SystemClock, SystemIds, SystemRandomness
@@ -231,7 +231,7 @@ async def serve(
             refusals.run,
             health.run,
             *components.workers,
-            *(partial(runtime.broker.consume, consumer) for consumer in components.consumers),
+            *(Intake(runtime.broker, consumer).run for consumer in components.consumers),
         ]
         tasks = [_supervise(worker, failed) for worker in workers]
         resources.push_async_callback(cancel, tasks)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from proofloop_runtime.call import background, serving
+from proofloop_runtime.consuming import Consumer, PermanentFailure
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import DomainError
 from proofloop_runtime.events import Envelope
-from proofloop_runtime.messaging import Consumer, PermanentFailure
 from proofloop_runtime.processing import processing
 
 from proofloop_prompts.events import SERVICE, foreign_to_feed
