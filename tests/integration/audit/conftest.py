@@ -19,7 +19,7 @@ from proofloop_local.servers.nats import NatsServer
 from proofloop_local.servers.postgres import Database, PostgresServer
 from proofloop_local.servers.seaweedfs import SeaweedServer
 from proofloop_local.token import ISSUER
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
 from proofloop_verifier.merkle import CompactRange
 from pydantic import SecretStr

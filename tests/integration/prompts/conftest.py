@@ -17,7 +17,7 @@ from proofloop_local.servers.postgres import Database
 from proofloop_local.token import ISSUER
 from proofloop_prompts.bootstrap import application
 from proofloop_prompts.settings import PromptsSettings
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import Certificates, Service, SpanRecorder, serving
 from proofloop_runtime.testing.refusal import Refusal
 

@@ -10,12 +10,12 @@ import pytest
 from proofloop_echo.contract import EchoStub, SayRequest
 from proofloop_echo.refusal import refused
 from proofloop_echo.service import REASONS
+from proofloop_runtime.application import Ports
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import ErrorCatalog
 from proofloop_runtime.messaging import EVENT_STREAM
 from proofloop_runtime.refusals import Refusals
-from proofloop_runtime.server import Ports
 from proofloop_runtime.testing import FakeClock
 
 

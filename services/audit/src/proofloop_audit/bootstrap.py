@@ -3,12 +3,12 @@
 from proofloop.audit.v1 import error_reason_pb2, log_service_pb2, sessions_service_pb2
 from proofloop.audit.v1.log_service_pb2_grpc import add_LogServiceServicer_to_server
 from proofloop.audit.v1.sessions_service_pb2_grpc import add_SessionServiceServicer_to_server
+from proofloop_runtime.application import Application, Components, Runtime, Servicer
 from proofloop_runtime.consuming import Consumer
 from proofloop_runtime.database import DEPENDENCY, is_unavailable
 from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.objects import S3Objects
 from proofloop_runtime.ports import FileKeyStore
-from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_audit.events import CONSUMER, EventLog
 from proofloop_audit.log import publication

@@ -2,9 +2,9 @@
 
 from proofloop.exports.v1 import error_reason_pb2, workflows_service_pb2
 from proofloop.exports.v1.workflows_service_pb2_grpc import add_WorkflowServiceServicer_to_server
+from proofloop_runtime.application import Application, Components, Runtime, Servicer
 from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.objects import S3Objects
-from proofloop_runtime.server import Application, Components, Runtime, Servicer
 
 from proofloop_exports.settings import ExportsSettings
 from proofloop_exports.workflows import forgetting

@@ -22,9 +22,9 @@ from proofloop.packets.v1.evidence_service_pb2_grpc import add_EvidenceServiceSe
 from proofloop.packets.v1.packets_service_pb2_grpc import add_PacketServiceServicer_to_server
 from proofloop.prompts.v1 import prompts_service_pb2
 from proofloop.prompts.v1.prompts_service_pb2_grpc import PromptServiceStub
+from proofloop_runtime.application import Application, Components, Runtime, Servicer
 from proofloop_runtime.erasure import ErasureInbox
 from proofloop_runtime.objects import S3Objects
-from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.wakeup import Wakeup
 
 from proofloop_packets import forgetting

@@ -2,8 +2,8 @@
 
 from proofloop.prompts.v1 import error_reason_pb2, prompts_service_pb2
 from proofloop.prompts.v1.prompts_service_pb2_grpc import add_PromptServiceServicer_to_server
+from proofloop_runtime.application import Application, Components, Runtime, Servicer
 from proofloop_runtime.erasure import ErasureInbox
-from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.wakeup import Wakeup
 
 from proofloop_prompts.prompts import forgetting

@@ -1,6 +1,6 @@
 """The life of a service: settings → telemetry → database → broker → servicers → health, reflection → serve → drain.
 
-A service describes itself as an `Application`; `run` does the rest, the same for all.
+`run` does this for every `Application` alike.
 """
 
 import asyncio
@@ -9,24 +9,24 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import grpc.aio
 import uvloop
-from google.protobuf.descriptor import EnumDescriptor, ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from pydantic import ValidationError
 
 from proofloop_runtime import contract, telemetry
 from proofloop_runtime import logging as structured_logging
+from proofloop_runtime.application import Application, Components, Ports, Runtime, SettingsT
 from proofloop_runtime.breaker import Breakers
-from proofloop_runtime.client import TlsFiles, TokenSource, as_itself, open_channel
-from proofloop_runtime.consuming import Consumer, Intake
+from proofloop_runtime.client import TlsFiles
+from proofloop_runtime.consuming import Intake
 from proofloop_runtime.database import Database
 from proofloop_runtime.errors import ErrorCatalog
 from proofloop_runtime.health import Health, Probe
@@ -43,7 +43,6 @@ from proofloop_runtime.interceptors.validation import validation
 from proofloop_runtime.messaging import Broker
 from proofloop_runtime.migrate import is_recent_enough
 from proofloop_runtime.outbox import OutboxRelay
-from proofloop_runtime.ports import Clock, Ids, Randomness, SystemClock, SystemIds, SystemRandomness
 from proofloop_runtime.refusals import Refusals
 from proofloop_runtime.settings import ServiceSettings
 from proofloop_runtime.tasks import cancel
@@ -51,99 +50,7 @@ from proofloop_runtime.tasks import cancel
 MAX_MESSAGE = 4 * 1024 * 1024
 """Largest request, in bytes; gRPC refuses a larger one with RESOURCE_EXHAUSTED before it is read into memory."""
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Servicer:
-    """One gRPC service to serve.
-
-    Attributes:
-        descriptor: Its contract.
-        register: `add_…_to_server` of its stubs.
-        implementation: The servicer.
-    """
-
-    descriptor: ServiceDescriptor
-    register: Callable[[Any, Any], None]
-    implementation: object
-
-
-@dataclass(frozen=True, slots=True)
-class Components:
-    """What a service consists of.
-
-    Attributes:
-        servicers: What it serves.
-        consumers: What it does with events.
-        workers: What it does by itself, each for as long as the service lives.
-        probes: Dependencies of its own, by name.
-    """
-
-    servicers: Sequence[Servicer]
-    consumers: Sequence[Consumer] = ()
-    workers: Sequence[Callable[[], Awaitable[None]]] = ()
-    probes: Mapping[str, Probe] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Runtime:
-    """What the runtime gives to a service's bootstrap."""
-
-    service: str
-    settings: ServiceSettings
-    catalog: ErrorCatalog
-    clock: Clock
-    ids: Ids
-    randomness: Randomness
-    breakers: Breakers
-    database: Database
-    broker: Broker
-    draining: asyncio.Event
-    resources: AsyncExitStack
-    tls: TlsFiles
-
-    def channel(
-        self,
-        dependency: str,
-        target: str,
-        services: Sequence[ServiceDescriptor],
-        token: TokenSource = as_itself,
-    ) -> grpc.aio.Channel:
-        """Open a channel to another service; it closes with this one."""
-        channel = open_channel(target, dependency, services, self.tls, self.breakers, token)
-        self.resources.push_async_callback(channel.close, None)
-        return channel
-
-
-@dataclass(frozen=True, slots=True)
-class Application(Generic[SettingsT]):
-    """A service, before it lives.
-
-    Attributes:
-        name: Its name in certificates, subjects and telemetry.
-        package: The Python package that holds its `migrations`.
-        settings: Its settings class.
-        reasons: Its `ErrorReason` enum.
-        bootstrap: Wires its components.
-    """
-
-    name: str
-    package: str
-    settings: type[SettingsT]
-    reasons: EnumDescriptor
-    bootstrap: Callable[[Runtime, SettingsT], Awaitable[Components]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What varies between production and tests."""
-
-    clock: Clock = field(default_factory=SystemClock)
-    ids: Ids = field(default_factory=SystemIds)
-    randomness: Randomness = field(default_factory=SystemRandomness)
 
 
 @dataclass(frozen=True, slots=True)

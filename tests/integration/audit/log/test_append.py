@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import FakeClock
 
 CLAIM = "0190a000-0000-7000-8000-000000000001"

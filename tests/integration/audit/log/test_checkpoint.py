@@ -6,7 +6,7 @@ from datetime import timedelta
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import FakeClock
 from proofloop_verifier import merkle
 from proofloop_verifier.merkle import CompactRange

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import CountingRandomness, FakeClock
 from proofloop_verifier.leaf import Leaf, opens
 

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import FakeClock
 
 CLAIMS = [str(uuid4()), str(uuid4())]

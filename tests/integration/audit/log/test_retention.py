@@ -15,10 +15,10 @@ from proofloop_audit.log.periods import Periods
 from proofloop_audit.log.retention import Retention
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.settings import AuditSettings
+from proofloop_runtime.application import Ports
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.database import Database
 from proofloop_runtime.ports import FileKeyStore, SystemIds, SystemRandomness
-from proofloop_runtime.server import Ports
 from proofloop_runtime.testing import FakeClock, Service
 from proofloop_verifier import merkle
 

@@ -11,10 +11,10 @@ from proofloop.audit.v1 import sessions_service_pb2 as contract
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.sessions.expiry import SessionExpiry
 from proofloop_audit.settings import AuditSettings
+from proofloop_runtime.application import Ports
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.database import Database
 from proofloop_runtime.ports import FileKeyStore, SystemRandomness
-from proofloop_runtime.server import Ports
 from proofloop_runtime.testing import FakeClock, Service
 
 RETENTION = timedelta(days=90)

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from proofloop.prompts.v1 import prompts_pb2 as prompts
 from proofloop.prompts.v1.prompts_service_pb2 import GetPromptRequest
 from proofloop.prompts.v1.prompts_service_pb2_grpc import PromptServiceStub
-from proofloop_runtime.server import Ports
+from proofloop_runtime.application import Ports
 from proofloop_runtime.testing import FakeClock
 
 HOUR, SECOND, MOMENT = timedelta(hours=1), timedelta(seconds=1), timedelta(milliseconds=20)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from proofloop_runtime.application import Application, Components, Runtime, Servicer
 from proofloop_runtime.call import background, current, serving
 from proofloop_runtime.consuming import Consumer
 from proofloop_runtime.errors import DomainError, Draining, NotOwner
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.health import Probe
 from proofloop_runtime.processing import processing
-from proofloop_runtime.server import Application, Components, Runtime, Servicer
 from proofloop_runtime.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
 

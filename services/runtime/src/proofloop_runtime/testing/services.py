@@ -8,11 +8,12 @@ from pathlib import Path
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 
+from proofloop_runtime.application import Application, Ports, SettingsT
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.client import TlsFiles, open_channel
 from proofloop_runtime.identity import TENANT
 from proofloop_runtime.ports import SystemClock
-from proofloop_runtime.server import Application, Ports, Running, SettingsT, serve
+from proofloop_runtime.server import Running, serve
 
 
 @dataclass(frozen=True, slots=True)
