@@ -97,7 +97,8 @@ async def long_log(superuser) -> list[Leaf]:
         subjects=(SubjectCommitment(pseudonym, bytes(32)),),
     )
     leaves = [leaf._replace(entry_id=str(UUID(int=number))) for number in range(255 * 256)]
-    leaves[-1] = leaves[-1]._replace(action="subject.erased", entity_type="subject", entity_id=pseudonym)
+    erased = {"service": "audit", "action": "subject.erased", "entity_type": "subject", "entity_id": pseudonym}
+    leaves[-1] = leaves[-1]._replace(**erased)
     written = [leaf.to_bytes() for leaf in leaves]
     hashes = [merkle.leaf_hash(data) for data in written]
     entries = [
