@@ -30,6 +30,8 @@ from proofloop_runtime.messaging import (
 )
 from proofloop_runtime.pulling import Pull
 
+_ACK_WAIT = timedelta(seconds=10)
+"""What a replica took and neither acknowledged nor handed back, because it died, goes to another after so long."""
 _RETRY_DELAYS = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120))
 _MOST_DELIVERIES = 20
 """After so many, what fails without being unavailable is poison: about half an hour."""
@@ -99,7 +101,7 @@ class Intake:
             durable_name=self._consumer.name,
             filter_subject=self._consumer.subject,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=30,
+            ack_wait=_ACK_WAIT.total_seconds(),
             max_ack_pending=4 * self._consumer.batch,
             max_deliver=-1,
         )
