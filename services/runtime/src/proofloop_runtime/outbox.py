@@ -23,7 +23,6 @@ from proofloop_runtime.ports import Clock
 from proofloop_runtime.wakeup import Wakeup
 
 _BATCH = 200
-"""Key of the relay's advisory lock; each service has a database of its own."""
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,6 @@ from proofloop_audit.log.store import select_entry
 PROBE = "integrity"
 """Name in health."""
 
-_LEADER = "log-self-check"
 _SOON = timedelta(minutes=1)
 _RECENT = 4
 """Pages at the end that are checked again and again."""
@@ -68,7 +67,7 @@ class SelfCheck:
         self._randomness = randomness
         self._every = every
         self._pause = pause
-        self._leader = Leader(database, _LEADER)
+        self._leader = Leader(database, "log-self-check")
         self._followed: dict[str, int] = {}
         self._damaged: dict[str, set[str]] = {}
 
