@@ -188,8 +188,8 @@ async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]
 
 async def select_tile(unit: UnitOfWork, level: int, begin: int, end: int) -> list[bytes]:
     """Return the stored hashes of a level, leaf hashes or roots of subtrees, at the positions begin … end - 1."""
-    hashes = await _select_hashes(unit, [_Span(level, begin, end)])
-    return [hashes[level, position] for position in range(begin, end)]
+    [hashes] = await _select_hashes(unit, [_Span(level, begin, end)])
+    return hashes
 
 
 async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
@@ -199,10 +199,7 @@ async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapp
         height = tree.level % TILE_LEVELS
         spans[tree] = _Span(tree.level - height, tree.position << height, tree.position + 1 << height)
     hashes = await _select_hashes(unit, spans.values())
-    return {
-        tree: merkle.root_of([hashes[span.level, position] for position in range(span.begin, span.end)])
-        for tree, span in spans.items()
-    }
+    return {tree: merkle.root_of(part) for tree, part in zip(spans, hashes, strict=True)}
 
 
 class _Span(NamedTuple):
@@ -220,31 +217,43 @@ _ENTRY_AND_SIZE = ENTRIES.add_columns(
     .label("size")
 ).where(log_entry.c.tenant == sa.bindparam("of"), log_entry.c.entry_id == sa.bindparam("id"))
 
-# Every span looks into one of the two tables; PostgreSQL tells that before it opens the other.
+# A row for each span, not for each hash: a proof needs hundreds of those.
 _HASHES = sa.text("""
-    SELECT span.level, stored.position, stored.hash
+    SELECT CASE span.level
+        WHEN 0 THEN (
+            SELECT string_agg(leaf_hash, '' ORDER BY index) FROM log_entry
+            WHERE tenant = :tenant AND index >= span.first AND index < span.past
+        )
+        ELSE (
+            SELECT string_agg(root, '' ORDER BY position) FROM log_subtree
+            WHERE tenant = :tenant AND level = span.level AND position >= span.first AND position < span.past
+        )
+    END
     FROM unnest(CAST(:levels AS smallint[]), CAST(:begins AS bigint[]), CAST(:ends AS bigint[]))
-        AS span (level, first, past),
-    LATERAL (
-        SELECT index AS position, leaf_hash AS hash FROM log_entry
-        WHERE span.level = 0 AND tenant = :tenant AND index >= span.first AND index < span.past
-        UNION ALL
-        SELECT position, root FROM log_subtree
-        WHERE span.level > 0 AND tenant = :tenant AND level = span.level
-            AND position >= span.first AND position < span.past
-    ) AS stored
+        WITH ORDINALITY AS span (level, first, past, number)
+    ORDER BY span.number
 """)
 
 
-async def _select_hashes(unit: UnitOfWork, spans: Collection[_Span]) -> dict[tuple[int, int], bytes]:
-    """Return stored hashes by level and position."""
+async def _select_hashes(unit: UnitOfWork, spans: Collection[_Span]) -> list[list[bytes]]:
+    """Return the stored hashes of spans.
+
+    Raises:
+        KeyError: one is missing.
+    """
     if not spans:
-        return {}
+        return []
     parameters: dict[str, Any] = {
         "tenant": unit.tenant,
         "levels": [span.level for span in spans],
         "begins": [span.begin for span in spans],
         "ends": [span.end for span in spans],
     }
-    rows = await unit.execute(_HASHES, parameters)
-    return {(row.level, row.position): row.hash for row in rows}
+    joined = (await unit.execute(_HASHES, parameters)).scalars()
+    return [_part(span, hashes or b"") for span, hashes in zip(spans, joined, strict=True)]
+
+
+def _part(span: _Span, joined: bytes) -> list[bytes]:
+    if len(joined) != (span.end - span.begin) * merkle.HASH_SIZE:
+        raise KeyError(span)
+    return [joined[at : at + merkle.HASH_SIZE] for at in range(0, len(joined), merkle.HASH_SIZE)]
