@@ -12,13 +12,13 @@ from datetime import timedelta
 import nats
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.errors import DependencyUnavailable
 from proofloop_runtime.events import EVENTS
-from proofloop_runtime.nats_client import Client
 
 DEPENDENCY = "nats"
 EVENT_STREAM = "PROOFLOOP_EVENTS"
