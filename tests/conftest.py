@@ -41,8 +41,8 @@ settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--deaths", type=int, default=5, help="how often the audit service is killed under load")
-    parser.addoption("--outage", type=int, default=5, help="for how many seconds NATS is away under load")
+    parser.addoption("--deaths", type=int, default=3, help="how often the audit service is killed under load")
+    parser.addoption("--outage", type=int, default=3, help="for how many seconds NATS is away under load")
     parser.addoption("--tamperings", type=int, default=100, help="how often each kind of thing is tampered with")
 
 
