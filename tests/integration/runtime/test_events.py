@@ -348,7 +348,7 @@ async def test_a_wake_up_reaches_the_other_replica_at_once(serve, nats) -> None:
             await broker.connect()
         here, there = (Wakeup(broker, "proofloop.wake.echo.test") for broker in brokers)
         async with here.listening(), there.listening():
-            await asyncio.gather(*(broker._client.flush() for broker in brokers))
+            await asyncio.gather(*(broker.client.flush() for broker in brokers))
             waiting = asyncio.ensure_future(there.wait(timedelta(seconds=60)))
             await asyncio.sleep(0)
             here.notify()
