@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 Value: TypeAlias = "str | bool | int | list[Value] | tuple[Value, ...] | dict[str, Value]"
 
@@ -34,14 +34,6 @@ def dumps(value: Value) -> bytes:
         return to_utf8(_encode(value))
     except RecursionError as error:
         raise CanonicalError("the value is nested too deeply") from error
-
-
-def dumps_members(members: Sequence[tuple[str, str]]) -> bytes:
-    """The object with these members, for a caller who writes the same names time and again, for speed.
-
-    Names are plain and in order; values are in canonical form, such as `dumps_string` writes it.
-    """
-    return to_utf8("{" + ",".join([f'"{name}":{value}' for name, value in members]) + "}")
 
 
 dumps_string: Callable[[str], str] = encode_basestring

@@ -64,6 +64,11 @@ class ClaimLink(NamedTuple):
     previous: bytes | None
     """Leaf hash of the claim's previous entry; None at sequence 0, and only there."""
 
+    def dump(self) -> str:
+        """Its members in the canonical form of a leaf."""
+        previous = "" if self.previous is None else f'"claim_previous":"{self.previous.hex()}",'
+        return f'"claim_id":{dumps_string(self.claim_id)},{previous}"claim_sequence":{self.sequence}'
+
 
 class Leaf(NamedTuple):
     """One entry of a log, as it is hashed. Times are aware; they are written in UTC with microseconds."""
@@ -86,32 +91,17 @@ class Leaf(NamedTuple):
     def to_bytes(self) -> bytes:
         """The exact bytes that are hashed; LeafError where they would be too long or not Unicode."""
         string = dumps_string
-        members = [("action", string(self.action)), ("append_time", _dump_time(self.append_time))]
-        if self.claim is not None:
-            members.append(("claim_id", string(self.claim.claim_id)))
-            if self.claim.previous is not None:
-                members.append(("claim_previous", f'"{self.claim.previous.hex()}"'))
-            members.append(("claim_sequence", str(self.claim.sequence)))
-        if self.correlation_id is not None:
-            members.append(("correlation_id", string(self.correlation_id)))
-        members += (
-            ("entity_id", string(self.entity_id)),
-            ("entity_type", string(self.entity_type)),
-            ("entry_id", string(self.entry_id)),
-            ("event_time", _dump_time(self.event_time)),
-            ("outcome", string(self.outcome)),
-            ("service", string(self.service)),
-        )
-        if self.session_id is not None:
-            members.append(("session_id", string(self.session_id)))
-        if self.subjects:
-            members.append(("subjects", f"[{','.join([subject.dump() for subject in self.subjects])}]"))
-        members.append(("tenant", string(self.tenant)))
-        if self.trace_id is not None:
-            members.append(("trace_id", string(self.trace_id)))
-        members.append(("v", str(_VERSION)))
+        claim = "" if self.claim is None else f"{self.claim.dump()},"
+        subjects = f'"subjects":[{",".join([subject.dump() for subject in self.subjects])}],' if self.subjects else ""
         try:
-            data = canonical.dumps_members(members)
+            data = canonical.to_utf8(
+                f'{{"action":{string(self.action)},"append_time":{_dump_time(self.append_time)},{claim}'
+                f'{_dump_given("correlation_id", self.correlation_id)}"entity_id":{string(self.entity_id)},'
+                f'"entity_type":{string(self.entity_type)},"entry_id":{string(self.entry_id)},'
+                f'"event_time":{_dump_time(self.event_time)},"outcome":{string(self.outcome)},'
+                f'"service":{string(self.service)},{_dump_given("session_id", self.session_id)}{subjects}'
+                f'"tenant":{string(self.tenant)},{_dump_given("trace_id", self.trace_id)}"v":{_VERSION}}}'
+            )
         except canonical.CanonicalError as error:
             raise LeafError(str(error)) from error
         if len(data) > MAX_LEAF_BYTES:
@@ -171,6 +161,10 @@ def parse_personal_part(part: bytes) -> dict[str, str]:
     if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
         raise LeafError("the personal part is not an object of strings")
     return cast("dict[str, str]", members)
+
+
+def _dump_given(name: str, value: str | None) -> str:
+    return "" if value is None else f'"{name}":{dumps_string(value)},'
 
 
 @lru_cache(maxsize=16)  # entries that are appended together have their append time in common

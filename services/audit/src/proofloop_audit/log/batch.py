@@ -53,7 +53,12 @@ class Batch:
         entries: What was added.
         chains: Where the chains of the added entries' claims go on afterwards.
         append_time: The append time of all entries; never before the head's.
+        after: The head after the batch, once it is grown.
+        subtrees: The perfect subtrees that it completes whose roots are kept, once it is grown.
     """
+
+    after: Head
+    subtrees: list[tuple[Subtree, bytes]]
 
     def __init__(self, head: Head, chains: Mapping[str, Chain], now: datetime) -> None:
         self.head = head
@@ -88,16 +93,16 @@ class Batch:
         receipt = Receipt(draft.entry_id, self.head.range.size + len(self.entries), leaf_hash)
         self.entries.append(PlacedEntry(entry, leaf, receipt, None if link is None else link.sequence))
 
-    def grow(self) -> tuple[Head, list[tuple[Subtree, bytes]]]:
-        """Return the head after the batch, and the perfect subtrees it completes whose roots are kept."""
+    def grow(self) -> None:
+        """Grow the tree by what was added."""
         before = self.head.range.size
         grown, completed = self.head.range.grow([placed.receipt.leaf_hash for placed in self.entries])
-        subtrees = [
+        self.subtrees = [
             (Subtree(level, (before >> level) + offset), root)
             for level in range(TILE_LEVELS, len(completed), TILE_LEVELS)
             for offset, root in enumerate(completed[level])
         ]
-        return Head(grown, self.append_time), subtrees
+        self.after = Head(grown, self.append_time)
 
     def _link(self, claim_id: str | None) -> ClaimLink | None:
         if claim_id is None:

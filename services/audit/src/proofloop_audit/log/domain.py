@@ -77,7 +77,9 @@ class Draft(NamedTuple):
             ("subject", self.subject),
             ("user_agent", self.user_agent),
         )
-        return canonical.dumps_members([(name, canonical.dumps_string(value)) for name, value in members if value])
+        string = canonical.dumps_string
+        written = ",".join([f'"{name}":{string(value)}' for name, value in members if value])
+        return canonical.to_utf8(f"{{{written}}}")
 
     def fingerprint_input(self, personal_part: bytes) -> bytes:
         """Return what must be equal for a repetition to be one. The trace may differ: it is a new call."""

@@ -1,31 +1,38 @@
 """Gives entries their place: group commit, one order per tenant whatever the number of replicas.
 
-Entries that arrive together are sequenced together, in one batch. While a batch is written, the next one gathers.
+Entries that arrive together are sequenced together, in one batch. While a batch is written, the next one is prepared:
+its entries are sealed, and placed behind those that are being written, as if that could not fail. Where it does, they
+are placed again.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Generic, TypeVar
 
 from proofloop_runtime.breaker import Breaker
 from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
-from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable, Overloaded, RequestIdReused
+from proofloop_runtime.errors import TRANSIENT, DependencyUnavailable, Overloaded
 from proofloop_runtime.ports import Clock
 
 from proofloop_audit import telemetry
+from proofloop_audit.log import settling
+from proofloop_audit.log.batch import Batch
 from proofloop_audit.log.domain import Receipt
 from proofloop_audit.log.sealing import Sealed, Sealer, Unsealed
-from proofloop_audit.log.writer import Known, LogWriter
+from proofloop_audit.log.settling import Group, Known, settle
+from proofloop_audit.log.writer import LogWriter
 
 _BATCH = 500
 """Most entries of a batch, unless one group alone has more."""
+_WORTH_HALVING = 64
+"""Entries that wait while nothing is written, of which one half is written while the other one is prepared. With fewer,
+a second statement costs more than that brings."""
 _CHUNK = 100
 """Entries that are sealed before the event loop gets its turn."""
 _LOCKED_ATTEMPTS = 4
@@ -33,17 +40,6 @@ _LOCKED_ATTEMPTS = 4
 erasures, which are not counted, for each is somebody's progress."""
 
 log = logging.getLogger(__name__)
-
-
-EntryT = TypeVar("EntryT", Sealed, Unsealed)
-
-
-@dataclass(slots=True)
-class Group(Generic[EntryT]):
-    """Entries that are sequenced all or none, and who waits for them."""
-
-    entries: Sequence[EntryT]
-    receipts: "asyncio.Future[list[Receipt]]"
 
 
 class Sequencer:
@@ -113,6 +109,25 @@ class Sequencer:
         self._waiting -= entries
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A batch that is ready to be written.
+
+    Attributes:
+        waiting: Entries that wait no longer when it is written.
+        groups: Those who wait.
+        unsettled: Their entries, sealed; those are left out that contradict themselves or each other.
+        generation: Of the keys that they are sealed under.
+        placed: The same entries in their places, if it was known where the log would end.
+    """
+
+    waiting: int
+    groups: list[Group[Unsealed]]
+    unsettled: list[Group[Sealed]]
+    generation: int
+    placed: Batch | None
+
+
 class _TenantSequencer:
     """Appends to one tenant's log.
 
@@ -134,6 +149,12 @@ class _TenantSequencer:
         self._done = done
         self._groups: deque[Group[Unsealed]] = deque()
         self._arrival = asyncio.Event()
+        self._prepared: _Prepared | None = None
+        """What is written next."""
+        self._room = asyncio.Event()
+        """Is set while nothing waits to be written."""
+        self._room.set()
+        self._writing: asyncio.Task[None] | None = None
         self.appended = asyncio.Event()
         """Is set, and replaced, at every append."""
 
@@ -144,74 +165,116 @@ class _TenantSequencer:
         return receipts
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            while True:
-                await self._arrival.wait()
-                groups = self._take()
-                start = time.perf_counter()
-                # Whoever gave up waiting will ask again with the same id, or not at all.
-                staying = [group for group in groups if not group.receipts.cancelled()]
-                error = await self._sequence(staying)
-                self._done(_entries(groups))
-                if staying:
-                    # Afterwards, for by now somebody waits for nothing but to go on.
-                    end = time.perf_counter()
-                    loop.call_soon(telemetry.record_batch, self._tenant, _entries(staying), start, end, error)
-                if not self._groups:
-                    self._arrival.clear()
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await self._arrival.wait()
+                    prepared = await self._prepare(self._take())
+                    if not self._groups:
+                        self._arrival.clear()
+                    if prepared is not None:
+                        await self._room.wait()
+                        self._room.clear()
+                        self._prepared = prepared
+                        self._writing = self._writing or tasks.create_task(self._write())
         finally:
             self._writer.disconnect()
 
     def _take(self) -> list[Group[Unsealed]]:
+        most = _BATCH
+        if self._writing is None and (waiting := settling.size(self._groups)) >= _WORTH_HALVING:
+            most = min(most, waiting // 2)
         taken: list[Group[Unsealed]] = []
         entries = 0
-        while self._groups and (not taken or entries + len(self._groups[0].entries) <= _BATCH):
+        while self._groups and (not taken or entries + len(self._groups[0].entries) <= most):
             group = self._groups.popleft()
             taken.append(group)
             entries += len(group.entries)
         return taken
 
-    async def _sequence(self, groups: list[Group[Unsealed]]) -> str:
-        """Answer those who wait; return the type of the error that all of them got, if any."""
+    async def _prepare(self, groups: list[Group[Unsealed]]) -> "_Prepared | None":
+        """Seal and place what can be appended; None when it cannot, and who waited was told."""
+        # Whoever gave up waiting will ask again with the same id, or not at all.
+        staying = [group for group in groups if not group.receipts.cancelled()]
         try:
-            await self._append(groups)
+            sealed, generation = await self._seal(staying)
+            unsettled, new = settle(sealed, {})
+            placed = await self._writer.place(new)
+        # As in `_sequence`.
+        except Exception as error:  # noqa: BLE001
+            self._refuse(staying, error)
+            self._done(settling.size(groups))
+            return None
+        return _Prepared(settling.size(groups), staying, unsettled, generation, placed)
+
+    async def _write(self) -> None:
+        """Write what is prepared, one batch after the other, until nothing is."""
+        loop = asyncio.get_running_loop()
+        while self._prepared is not None:
+            prepared, self._prepared = self._prepared, None
+            self._room.set()
+            start = time.perf_counter()
+            error = await self._sequence(prepared)
+            # Afterwards, for by now somebody waits for nothing but to go on.
+            loop.call_soon(self._record, prepared, start, time.perf_counter(), error)
+        self._writing = None
+
+    def _record(self, prepared: "_Prepared", start: float, end: float, error: str) -> None:
+        self._done(prepared.waiting)
+        if prepared.groups:
+            telemetry.record_batch(self._tenant, settling.size(prepared.groups), start, end, error)
+
+    async def _sequence(self, prepared: "_Prepared") -> str:
+        """Append a batch, and answer those who wait; return the type of the error that all of them got, if any."""
+        try:
+            await self._append(prepared)
         # Whatever it is belongs to those who wait for this batch, and must not end the sequencer for the others.
-        except Exception as error:
-            unavailable = is_unavailable(error)
-            if not unavailable and not isinstance(error, TRANSIENT):
-                log.exception("a batch could not be sequenced")
+        except Exception as error:  # noqa: BLE001
             self._writer.disconnect()
-            for group in groups:
-                if not group.receipts.done():
-                    group.receipts.set_exception(DependencyUnavailable(DEPENDENCY) if unavailable else error)
+            self._refuse(prepared.groups, error)
             return type(error).__name__
         return ""
 
-    async def _append(self, waiting: list[Group[Unsealed]]) -> None:
+    @staticmethod
+    def _refuse(groups: Iterable[Group[Unsealed]], error: Exception) -> None:
+        unavailable = is_unavailable(error)
+        if not unavailable and not isinstance(error, TRANSIENT):
+            log.error("a batch could not be sequenced", exc_info=error)
+        for group in groups:
+            if not group.receipts.done():
+                group.receipts.set_exception(DependencyUnavailable(DEPENDENCY) if unavailable else error)
+
+    async def _append(self, prepared: "_Prepared") -> None:
         known: dict[str, Known] = {}
-        groups, generation = await self._seal(waiting)
+        groups, generation, placed = prepared.unsettled, prepared.generation, prepared.placed
         locked, attempts = False, 0
         while attempts <= _LOCKED_ATTEMPTS:
-            groups = settle(groups, known)
-            if not groups:
+            if generation != self._sealer.generation(self._tenant):
+                groups, generation = await self._seal(prepared.groups)
+                placed = None
+            else:
+                attempts += 1
+            groups, new = settle(groups, known)
+            if not new:
                 return
             with self._breaker.calling():
-                known |= await self._writer.append(_new_entries(groups, known), locked=locked)
-            self._notify()
-            locked = True
-            if generation == self._sealer.generation(self._tenant):
-                attempts += 1
-            else:
-                groups, generation = await self._seal(waiting)
-        if settle(groups, known):
+                appended, found = await self._writer.append(new, placed, locked=locked)
+            if appended:
+                self._notify()
+                receipts = {entry_id: entry.receipt for entry_id, entry in known.items()} | appended
+                # The statement of the next batch goes first.
+                asyncio.get_running_loop().call_soon(settling.answer, groups, receipts)
+                return
+            known |= found
+            locked, placed = True, None
+        if settle(groups, known)[0]:
             raise DependencyUnavailable(DEPENDENCY)
 
     async def _seal(self, groups: Iterable[Group[Unsealed]]) -> tuple[list[Group[Sealed]], int]:
         """Return the entries sealed, and the generation of the keys that they are sealed under.
 
-        Here, together: one by one, amid all that each call does, it costs three times as much. Only `LogWriter.append`
-        ends a generation, and not meanwhile: all keys that are used here are of one.
+        Here, together: one by one, amid all that each call does, it costs three times as much. A generation that ends
+        meanwhile is found out before anything is written.
         """
         generation = self._sealer.generation(self._tenant)
         sealed = []
@@ -230,48 +293,3 @@ class _TenantSequencer:
     def _notify(self) -> None:
         self.appended.set()
         self.appended = asyncio.Event()
-
-
-def _entries(groups: Iterable[Group[Unsealed]]) -> int:
-    return sum(len(group.entries) for group in groups)
-
-
-def settle(groups: Iterable[Group[Sealed]], known: Mapping[str, Known]) -> list[Group[Sealed]]:
-    """Answer the groups whose entries are all known, refuse those that reuse an id; return the others.
-
-    Among new entries, the first of each id counts; a later one of the same id must be its equal.
-    """
-    unsettled = []
-    new: dict[str, bytes] = {}
-    for group in groups:
-        if group.receipts.done():
-            continue
-        own: dict[str, bytes] = {}
-        reused = None
-        for entry in group.entries:
-            entry_id, fingerprint = entry.draft.entry_id, entry.fingerprint
-            if entry_id in known:
-                expected = known[entry_id].fingerprint
-            else:
-                expected = new.get(entry_id) or own.setdefault(entry_id, fingerprint)
-            if fingerprint != expected:
-                reused = entry_id
-        if reused is not None:
-            message = "request_id was used before with another entry"
-            group.receipts.set_exception(RequestIdReused(message, field="request_id", request_id=reused))
-        elif all(entry.draft.entry_id in known for entry in group.entries):
-            group.receipts.set_result([known[entry.draft.entry_id].receipt for entry in group.entries])
-        else:
-            new |= own
-            unsettled.append(group)
-    return unsettled
-
-
-def _new_entries(groups: Iterable[Group[Sealed]], known: Mapping[str, Known]) -> list[Sealed]:
-    """Return the entries that are not known, the first of each id; `settle` has seen to it that they are equals."""
-    new: dict[str, Sealed] = {}
-    for group in groups:
-        for entry in group.entries:
-            if entry.draft.entry_id not in known:
-                new.setdefault(entry.draft.entry_id, entry)
-    return list(new.values())

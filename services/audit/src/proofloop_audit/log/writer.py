@@ -1,38 +1,33 @@
 """Writes batches to one tenant's log: one statement and one round trip, commit included.
 
-The first entry takes the index at which we believe the log to end; if another replica has taken it, nothing is written.
+A batch is placed where we believe the log to end, or will end when the batch before it is written, and its first entry
+takes that index. If another replica has taken it, nothing is written.
 Every statement holds the log's lock until it is committed, so that the batch, done again under the lock, makes progress
 whatever the others do.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.ports import Clock
-from proofloop_verifier.merkle import CompactRange, Subtree
+from proofloop_verifier.merkle import CompactRange
 
 from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
 from proofloop_audit.log.domain import ERASED, EXPIRED, Receipt
 from proofloop_audit.log.sealing import Sealed
+from proofloop_audit.log.settling import Known
 from proofloop_audit.log.store import TILE_LEVELS
 
 _CHUNK = 100
 """Leaves that are built before the event loop gets its turn."""
 _CHAINS_REMEMBERED = 10_000
 _BEGINNING = datetime.fromtimestamp(0, UTC)
-
-
-class Known(NamedTuple):
-    """An entry that the log holds, and the fingerprint that tells a repetition from another entry."""
-
-    fingerprint: bytes
-    receipt: Receipt
 
 
 class LogWriter:
@@ -56,39 +51,65 @@ class LogWriter:
         self._connection: asyncpg.Connection | None = None
         self._head: Head | None = None
         self._chains: OrderedDict[str, Chain] = OrderedDict()
+        self._under_way: Batch | None = None
+        """What is being written."""
 
-    async def append(self, entries: Sequence[Sealed], *, locked: bool) -> dict[str, Known]:
+    async def place(self, entries: Sequence[Sealed]) -> Batch | None:
+        """Place entries behind what is being written, or where we believe the log to end.
+
+        Asks nobody, so that it can be done while the connection is in use: None where we know too little.
+        """
+        before = self._under_way
+        head = self._head if before is None else before.after
+        if head is None:
+            return None
+        chains = {}
+        for claim_id in _claims(entries):
+            chain = (before and before.chains.get(claim_id)) or self._chains.get(claim_id)
+            if chain is None:
+                return None
+            chains[claim_id] = chain
+        return await self._place(head, chains, entries)
+
+    async def append(
+        self, entries: Sequence[Sealed], placed: Batch | None, *, locked: bool
+    ) -> tuple[dict[str, Receipt], dict[str, Known]]:
         """Append all entries, if none of them is in the log and the log ends where we believe it.
 
         Args:
             entries: With ids that differ.
+            placed: The same entries as `place` placed them; it counts if the log ends there.
             locked: Lock the log first and look where it ends.
 
         Returns:
-            The entries, by id. If some were in the log already, only those; if the log had grown, or keys may have been
-            destroyed since the entries were sealed, none. Then nothing was written.
+            The receipts by entry id, and nothing else. Without receipts nothing was written: because entries are in
+            the log already, and then those are returned; or because the log had grown, or keys may have been destroyed
+            since the entries were sealed.
         """
         connection = await self._connected()
         try:
             if not locked and self._head is not None:
-                return await self._write(connection, self._head, entries)
+                if placed is None or placed.head is not self._head:
+                    placed = await self._place_at(connection, self._head, entries)
+                return await self._write(connection, placed), {}
             async with connection.transaction():
                 await connection.execute(_LOCK, self._tenant)
                 head, last_erasure = await self._load_head(connection)
                 if last_erasure != self._last_erasure:
                     self._last_erasure = last_erasure
                     self._on_erasure()
-                    return {}
-                return await self._write(connection, head, entries)
+                    return {}, {}
+                return await self._write(connection, await self._place_at(connection, head, entries)), {}
         except asyncpg.UniqueViolationError:
-            return await self._select_known(connection, [entry.draft.entry_id for entry in entries])
+            return {}, await self._select_known(connection, [entry.draft.entry_id for entry in entries])
 
     async def append_within(self, unit: UnitOfWork, entries: Sequence[Sealed]) -> list[Receipt]:
         """See the function of this name."""
         connection = (await unit.connection.get_raw_connection()).driver_connection
         await lock(unit)
         head, _ = await self._load_head(connection)
-        return [known.receipt for known in (await self._write(connection, head, entries)).values()]
+        placed = await self._place_at(connection, head, entries)
+        return list((await self._write(connection, placed)).values())
 
     def disconnect(self) -> None:
         """Forget what we believe: after an error nobody knows what became of the batch."""
@@ -97,31 +118,37 @@ class LogWriter:
             self._connection.terminate()
             self._connection = None
 
-    async def _write(self, connection: asyncpg.Connection, head: Head, entries: Sequence[Sealed]) -> dict[str, Known]:
-        await self._load_chains(connection, entries)
-        batch = Batch(head, self._chains, self._clock.now())
-        for number, entry in enumerate(entries):
-            if number and number % _CHUNK == 0:
-                await asyncio.sleep(0)
-            batch.add(entry)
-        after, subtrees = batch.grow()
-        statement, parameters = _statement(self._tenant, batch, subtrees)
-        if not await connection.fetchval(statement, *parameters):
-            return {}
-        self._head = after
-        self._chains.update(batch.chains)
-        while len(self._chains) > _CHAINS_REMEMBERED:
-            self._chains.popitem(last=False)
-        return {placed.receipt.entry_id: Known(placed.entry.fingerprint, placed.receipt) for placed in batch.entries}
-
-    async def _load_chains(self, connection: asyncpg.Connection, entries: Sequence[Sealed]) -> None:
-        """Learn where the chains go on. That no other replica appends meanwhile is checked with the index."""
-        wanted = {entry.draft.claim_id for entry in entries if entry.draft.claim_id is not None}
-        missing = wanted - self._chains.keys()
+    async def _place_at(self, connection: asyncpg.Connection, head: Head, entries: Sequence[Sealed]) -> Batch:
+        """Place entries behind a head. That no other replica appends meanwhile is checked with the index."""
+        missing = _claims(entries) - self._chains.keys()
         if missing:
             self._chains.update(dict.fromkeys(missing, Chain()))
             for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
                 self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
+        return await self._place(head, self._chains, entries)
+
+    async def _place(self, head: Head, chains: Mapping[str, Chain], entries: Sequence[Sealed]) -> Batch:
+        batch = Batch(head, chains, self._clock.now())
+        for number, entry in enumerate(entries):
+            if number and number % _CHUNK == 0:
+                await asyncio.sleep(0)
+            batch.add(entry)
+        batch.grow()
+        return batch
+
+    async def _write(self, connection: asyncpg.Connection, batch: Batch) -> dict[str, Receipt]:
+        statement, parameters = _statement(self._tenant, batch)
+        self._under_way = batch
+        try:
+            if not await connection.fetchval(statement, *parameters):
+                return {}
+        finally:
+            self._under_way = None
+        self._head = batch.after
+        self._chains.update(batch.chains)
+        while len(self._chains) > _CHAINS_REMEMBERED:
+            self._chains.popitem(last=False)
+        return {placed.receipt.entry_id: placed.receipt for placed in batch.entries}
 
     async def _load_head(self, connection: asyncpg.Connection) -> tuple[Head, int]:
         """Return where the log ends, and the last index at which a key was destroyed, or -1. The log must be locked."""
@@ -166,14 +193,18 @@ def _nobody_listens() -> None:
     """A writer that is used once remembers no keys."""
 
 
-def _statement(tenant: str, batch: Batch, subtrees: Sequence[tuple[Subtree, bytes]]) -> tuple[str, tuple[Any, ...]]:
+def _claims(entries: Sequence[Sealed]) -> set[str]:
+    return {entry.draft.claim_id for entry in entries if entry.draft.claim_id is not None}
+
+
+def _statement(tenant: str, batch: Batch) -> tuple[str, tuple[Any, ...]]:
     """Return what appends a batch, and its parameters."""
     first, *others = [_row(placed) for placed in batch.entries]
     parameters = (tenant, batch.append_time, *first)
-    if not others and not subtrees:
+    if not others and not batch.subtrees:
         # A lone caller waits for this statement, which takes PostgreSQL less time than one with arrays.
         return _APPEND_ONE, parameters
-    trees = [(subtree.level, subtree.position, root) for subtree, root in subtrees]
+    trees = [(subtree.level, subtree.position, root) for subtree, root in batch.subtrees]
     return _APPEND, (*parameters, *_columns(others, len(first)), *_columns(trees, 3))
 
 
