@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -109,23 +109,23 @@ class Sequencer:
         self._waiting -= entries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prepared:
     """A batch that is ready to be written.
 
     Attributes:
-        waiting: Entries that wait no longer when it is written.
         groups: Those who wait.
-        unsettled: Their entries, sealed; those are left out that contradict themselves or each other.
+        unsettled: The entries, sealed, of those who are not answered yet.
         generation: Of the keys that they are sealed under.
-        placed: The same entries in their places, if it was known where the log would end.
+        placed: Those entries in their places, if it was known where the log would end.
+        receipts: Of the unsettled, by entry id, when they are written.
     """
 
-    waiting: int
     groups: list[Group[Unsealed]]
     unsettled: list[Group[Sealed]]
     generation: int
     placed: Batch | None
+    receipts: dict[str, Receipt] = field(default_factory=dict)
 
 
 class _TenantSequencer:
@@ -149,12 +149,8 @@ class _TenantSequencer:
         self._done = done
         self._groups: deque[Group[Unsealed]] = deque()
         self._arrival = asyncio.Event()
-        self._prepared: _Prepared | None = None
-        """What is written next."""
-        self._room = asyncio.Event()
-        """Is set while nothing waits to be written."""
-        self._room.set()
-        self._writing: asyncio.Task[None] | None = None
+        self._preparing = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self.appended = asyncio.Event()
         """Is set, and replaced, at every append."""
 
@@ -166,23 +162,34 @@ class _TenantSequencer:
 
     async def run(self) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    await self._arrival.wait()
-                    prepared = await self._prepare(self._take())
-                    if not self._groups:
-                        self._arrival.clear()
-                    if prepared is not None:
-                        await self._room.wait()
-                        self._room.clear()
-                        self._prepared = prepared
-                        self._writing = self._writing or tasks.create_task(self._write())
+            async with asyncio.TaskGroup() as group:
+                for _ in ("one writes", "the other prepares"):
+                    group.create_task(self._sequence_batches())
         finally:
             self._writer.disconnect()
 
+    async def _sequence_batches(self) -> None:
+        """Prepare a batch and write it, for ever; whoever prepares is the next to write."""
+        loop = asyncio.get_running_loop()
+        while True:
+            async with self._preparing:
+                await self._arrival.wait()
+                taken = self._take()
+                prepared = await self._prepare(taken)
+                await self._writing.acquire()
+            start = time.perf_counter()
+            try:
+                error = await self._write(prepared)
+            finally:
+                # The statement of the next batch goes out before anybody is answered.
+                self._writing.release()
+            settling.answer(prepared.unsettled, prepared.receipts)
+            # Afterwards, for by now somebody waits for nothing but to go on.
+            loop.call_soon(self._record, taken, prepared, start, time.perf_counter(), error)
+
     def _take(self) -> list[Group[Unsealed]]:
         most = _BATCH
-        if self._writing is None and (waiting := settling.size(self._groups)) >= _WORTH_HALVING:
+        if not self._writing.locked() and (waiting := settling.size(self._groups)) >= _WORTH_HALVING:
             most = min(most, waiting // 2)
         taken: list[Group[Unsealed]] = []
         entries = 0
@@ -190,42 +197,26 @@ class _TenantSequencer:
             group = self._groups.popleft()
             taken.append(group)
             entries += len(group.entries)
+        if not self._groups:
+            self._arrival.clear()
         return taken
 
-    async def _prepare(self, groups: list[Group[Unsealed]]) -> "_Prepared | None":
-        """Seal and place what can be appended; None when it cannot, and who waited was told."""
+    async def _prepare(self, groups: Iterable[Group[Unsealed]]) -> _Prepared:
+        """Seal and place what can be appended; nothing is left of what cannot, and who waited was told."""
         # Whoever gave up waiting will ask again with the same id, or not at all.
         staying = [group for group in groups if not group.receipts.cancelled()]
         try:
             sealed, generation = await self._seal(staying)
             unsettled, new = settle(sealed, {})
             placed = await self._writer.place(new)
-        # As in `_sequence`.
+        # As in `_write`.
         except Exception as error:  # noqa: BLE001
             self._refuse(staying, error)
-            self._done(settling.size(groups))
-            return None
-        return _Prepared(settling.size(groups), staying, unsettled, generation, placed)
+            return _Prepared([], [], 0, None)
+        return _Prepared(staying, unsettled, generation, placed)
 
-    async def _write(self) -> None:
-        """Write what is prepared, one batch after the other, until nothing is."""
-        loop = asyncio.get_running_loop()
-        while self._prepared is not None:
-            prepared, self._prepared = self._prepared, None
-            self._room.set()
-            start = time.perf_counter()
-            error = await self._sequence(prepared)
-            # Afterwards, for by now somebody waits for nothing but to go on.
-            loop.call_soon(self._record, prepared, start, time.perf_counter(), error)
-        self._writing = None
-
-    def _record(self, prepared: "_Prepared", start: float, end: float, error: str) -> None:
-        self._done(prepared.waiting)
-        if prepared.groups:
-            telemetry.record_batch(self._tenant, settling.size(prepared.groups), start, end, error)
-
-    async def _sequence(self, prepared: "_Prepared") -> str:
-        """Append a batch, and answer those who wait; return the type of the error that all of them got, if any."""
+    async def _write(self, prepared: _Prepared) -> str:
+        """Append a batch; return the type of the error that all who wait for it got, if any."""
         try:
             await self._append(prepared)
         # Whatever it is belongs to those who wait for this batch, and must not end the sequencer for the others.
@@ -234,6 +225,11 @@ class _TenantSequencer:
             self._refuse(prepared.groups, error)
             return type(error).__name__
         return ""
+
+    def _record(self, taken: list[Group[Unsealed]], prepared: _Prepared, start: float, end: float, error: str) -> None:
+        self._done(settling.size(taken))
+        if prepared.groups:
+            telemetry.record_batch(self._tenant, settling.size(prepared.groups), start, end, error)
 
     @staticmethod
     def _refuse(groups: Iterable[Group[Unsealed]], error: Exception) -> None:
@@ -244,30 +240,29 @@ class _TenantSequencer:
             if not group.receipts.done():
                 group.receipts.set_exception(DependencyUnavailable(DEPENDENCY) if unavailable else error)
 
-    async def _append(self, prepared: "_Prepared") -> None:
+    async def _append(self, prepared: _Prepared) -> None:
         known: dict[str, Known] = {}
-        groups, generation, placed = prepared.unsettled, prepared.generation, prepared.placed
+        generation, placed = prepared.generation, prepared.placed
         locked, attempts = False, 0
-        while attempts <= _LOCKED_ATTEMPTS:
+        while prepared.unsettled and attempts <= _LOCKED_ATTEMPTS:
             if generation != self._sealer.generation(self._tenant):
-                groups, generation = await self._seal(prepared.groups)
+                prepared.unsettled, generation = await self._seal(prepared.groups)
                 placed = None
             else:
                 attempts += 1
-            groups, new = settle(groups, known)
+            prepared.unsettled, new = settle(prepared.unsettled, known)
             if not new:
                 return
             with self._breaker.calling():
                 appended, found = await self._writer.append(new, placed, locked=locked)
             if appended:
                 self._notify()
-                receipts = {entry_id: entry.receipt for entry_id, entry in known.items()} | appended
-                # The statement of the next batch goes first.
-                asyncio.get_running_loop().call_soon(settling.answer, groups, receipts)
+                prepared.receipts = {entry_id: entry.receipt for entry_id, entry in known.items()} | appended
                 return
             known |= found
             locked, placed = True, None
-        if settle(groups, known)[0]:
+        prepared.unsettled, _ = settle(prepared.unsettled, known)
+        if prepared.unsettled:
             raise DependencyUnavailable(DEPENDENCY)
 
     async def _seal(self, groups: Iterable[Group[Unsealed]]) -> tuple[list[Group[Sealed]], int]:
