@@ -5,14 +5,15 @@ And what it publishes: erasures, which the other services obey, legal holds, and
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 from proofloop.audit.v1 import events_pb2, log_pb2, log_service_pb2
 from proofloop_runtime import telemetry as spans
 from proofloop_runtime.call import CallerType
-from proofloop_runtime.consuming import PermanentFailure
+from proofloop_runtime.consuming import Outcomes, PermanentFailure
 from proofloop_runtime.errors import DomainError, FailedPrecondition, InvalidArgument, InvalidField
 from proofloop_runtime.events import Actor, Envelope, Event
 from proofloop_runtime.interceptors import validation
@@ -53,26 +54,25 @@ class EventLog:
         self._sequencer = sequencer
         self._tenants = frozenset(tenants)
 
-    async def handle(self, events: Sequence[Envelope]) -> list[Exception | None]:
+    async def handle(self, events: Sequence[Envelope]) -> asyncio.Future[Outcomes]:
         """Append a batch; each event succeeds or fails alone.
+
+        Returns when all are in the hands of the sequencer, which keeps their order, so that the next batch is made
+        ready while this one is written.
 
         One step for all of them, then the next: event by event, amid all else, the same work costs twice as much.
         """
         # The entry of an erasure stands since the erasure itself, and names nobody; the event does.
         own = [event for event in events if event.type != _SUBJECT_ERASED]
-        processes = [start_processing(CONSUMER, event) for event in own]
-        try:
+        with ExitStack() as ending:
+            processes = [start_processing(CONSUMER, event) for event in own]
+            ending.callback(_end, processes)
             appending = []
             for number, (event, process) in enumerate(zip(own, processes, strict=True)):
                 if number and number % _CHUNK == 0:
                     await asyncio.sleep(0)
                 appending.append(await self._append(event, process))
-            outcomes = [await _outcome(*pair) for pair in zip(appending, processes, strict=True)]
-        finally:
-            for process in processes:
-                process.end()
-        following = iter(outcomes)
-        return [None if event.type == _SUBJECT_ERASED else next(following) for event in events]
+            return asyncio.ensure_future(_outcomes(events, appending, processes, ending.pop_all()))
 
     async def _append(self, event: Envelope, process: RecordedSpan) -> "asyncio.Future[list[Receipt]] | Exception":
         """Hand an event to the sequencer; return what tells where it stands, or why it cannot be appended."""
@@ -153,6 +153,18 @@ def _time(event: Envelope) -> datetime:
         raise InvalidField(f"the event's time is not RFC 3339: {event.time[:40]!r}") from error
 
 
+async def _outcomes(
+    events: Sequence[Envelope],
+    appending: "Sequence[asyncio.Future[list[Receipt]] | Exception]",
+    processes: Sequence[RecordedSpan],
+    ending: ExitStack,
+) -> Outcomes:
+    """Wait until a batch is in the log; return, for each event, why it is not."""
+    with ending:
+        own = iter([await _outcome(*pair) for pair in zip(appending, processes, strict=True)])
+    return [None if event.type == _SUBJECT_ERASED else next(own) for event in events]
+
+
 async def _outcome(appending: "asyncio.Future[list[Receipt]] | Exception", process: RecordedSpan) -> Exception | None:
     """Wait until an event is in the log; return why it is not."""
     if isinstance(appending, Exception):
@@ -166,6 +178,11 @@ async def _outcome(appending: "asyncio.Future[list[Receipt]] | Exception", proce
     process.set_attribute(telemetry.ENTRY_ID, receipt.entry_id)
     process.set_attribute(telemetry.ENTRY_INDEX, receipt.index)
     return None
+
+
+def _end(processes: Iterable[RecordedSpan]) -> None:
+    for process in processes:
+        process.end()
 
 
 def subject_erased(event_id: str, person: Actor, pseudonym: str, actor: Actor, time: datetime, reason: str) -> Event:

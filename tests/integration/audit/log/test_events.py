@@ -1,5 +1,6 @@
 """Domain events of every service become entries, exactly once in effect."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -166,6 +167,22 @@ async def test_events_that_can_never_be_entries_go_to_the_dead_letters(
     await publish(good)
     await entry_of(good)
     assert len(await assert_whole()) == 1
+
+
+async def test_the_events_of_a_claim_stand_in_its_chain_in_the_order_of_the_stream(
+    nats_client, audit, entry_of, assert_whole
+) -> None:
+    jetstream = nats_client.jetstream()
+    # Batches of 200 follow each other; who acts for the first time is looked up in the middle of one.
+    events = [event(actor_id=f"user-{number // 50}") for number in range(600)]
+    stored = await asyncio.gather(
+        *(jetstream.publish(sent.subject, sent.data, headers=sent.headers()) for sent in events)
+    )
+    for sent in events:
+        await entry_of(sent)
+    chain = sorted(await assert_whole(), key=lambda entry: entry.claim_sequence)
+    published = sorted(zip(stored, events, strict=True), key=lambda pair: pair[0].seq)
+    assert [entry.entry_id for entry in chain] == [sent.event_id for _, sent in published]
 
 
 async def test_an_event_under_the_id_of_another_goes_to_the_dead_letters(publish, nats_client, entry_of) -> None:
