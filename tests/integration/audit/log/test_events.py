@@ -168,6 +168,20 @@ async def test_events_that_can_never_be_entries_go_to_the_dead_letters(
     assert len(await assert_whole()) == 1
 
 
+async def test_a_wrong_event_goes_to_the_dead_letters_alone_whatever_it_came_with(
+    publish, nats_client, entry_of, assert_whole
+) -> None:
+    letters = await nats_client.jetstream().subscribe("proofloop.dead.>", ordered_consumer=True)
+    right, wrong = [event() for _ in range(60)], event(entity_id="e" * 257)
+    await asyncio.gather(*(publish(sent) for sent in (*right[:30], wrong, *right[30:])))
+    letter = await letters.next_msg(timeout=30)
+    assert letter.headers["ce-id"] == wrong.event_id
+    assert letter.headers["proofloop-reason"].startswith("draft.entity_id: ")
+    for sent in right:
+        await entry_of(sent)
+    assert len(await assert_whole()) == len(right)
+
+
 async def test_the_events_of_a_claim_stand_in_its_chain_in_the_order_of_the_stream(
     nats_client, audit, entry_of, assert_whole
 ) -> None:
