@@ -264,17 +264,21 @@ async def test_an_event_that_fails_comes_back_later_and_the_others_do_not_wait(s
     assert times[1] - times[0] > 0.9
 
 
+@pytest.mark.parametrize("overlapping", [False, True])
 async def test_a_handler_that_raises_at_one_event_neither_ends_the_service_nor_stops_the_others(
-    serve, eventually
+    serve, eventually, overlapping
 ) -> None:
     done: set[str] = set()
 
-    async def handle(events):
+    async def act(events):
         texts = [json.loads(event.data)["text"] for event in events]
         if "defect" in texts:
             raise KeyError("a defect")
         done.update(texts)
         return [None for _ in events]
+
+    async def handle(events):
+        return asyncio.ensure_future(act(events)) if overlapping else await act(events)
 
     async def all_others() -> bool:
         return done == {"a", "b"}

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 from urllib.parse import quote
 
 import nats.errors
@@ -40,8 +41,15 @@ _LONGEST_REASON = 500
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Sequence[Envelope]], Awaitable[Sequence[Exception | None]]]
-"""Takes a batch; returns, for each event, None when its effect is committed, or why it is not."""
+Outcomes = Sequence[Exception | None]
+"""For each event of a batch, None when its effect is committed, or why it is not."""
+Handler = Callable[[Sequence[Envelope]], Awaitable[Outcomes | asyncio.Future[Outcomes]]]
+"""Takes a batch; returns its outcomes, or a future of them once the order of its effects is settled.
+
+While that future is waited for, the next batch is handed over. To a handler that returns outcomes, batches come one
+after the other.
+"""
+AnswerT = TypeVar("AnswerT")
 
 
 class PermanentFailure(Exception):
@@ -82,9 +90,15 @@ class Intake:
         while True:
             await self._ensure()
             pull = Pull(self._broker.client, EVENT_STREAM, self._consumer.name, self._consumer.batch)
-            async with pull.listening():
+            async with pull.listening(), asyncio.TaskGroup() as group:
+                settling: asyncio.Task[None] | None = None
                 while messages := await self._take(pull):
-                    await self._handle(messages)
+                    received = await self._read(messages)
+                    answer = await self._hand_over([event for _, event in received])
+                    # Two batches in hand at most: one is settled while the next one is handed over.
+                    before, settling = settling, group.create_task(self._settle(received, answer))
+                    if before is not None:
+                        await asyncio.wait([before])
 
     async def _take(self, pull: Pull) -> list[Msg]:
         """Return the next messages; none when the server went away or lost the consumer, which is waited for then."""
@@ -118,19 +132,41 @@ class Intake:
             else:
                 return
 
-    async def _handle(self, messages: Sequence[Msg]) -> None:
-        events: list[tuple[Msg, Envelope]] = []
+    async def _read(self, messages: Sequence[Msg]) -> list[tuple[Msg, Envelope]]:
+        received = []
         for message in messages:
             try:
-                events.append((message, Envelope.parse(message.headers, message.data)))
+                received.append((message, Envelope.parse(message.headers, message.data)))
             except MalformedEvent as error:
                 await self._bury(message, error)
-        if not events:
-            return
-        outcomes = await self._outcomes([event for _, event in events])
+        return received
+
+    async def _hand_over(self, events: Sequence[Envelope]) -> Outcomes | asyncio.Future[Outcomes]:
+        return await self._guarded(events, self._consumer.handler(events)) if events else []
+
+    async def _outcomes(self, events: Sequence[Envelope], answer: Outcomes | asyncio.Future[Outcomes]) -> Outcomes:
+        return await self._guarded(events, answer) if isinstance(answer, asyncio.Future) else answer
+
+    async def _guarded(self, events: Sequence[Envelope], answer: Awaitable[AnswerT]) -> AnswerT | Outcomes:
+        """Wait for what the handler says of events; if it raises, let it act on each of them alone."""
+        try:
+            return await answer
+        # A handler that raises has a defect, or met an event that shows one: the others must not wait behind it.
+        except Exception as error:
+            if len(events) > 1:
+                alone = [[event] for event in events]
+                return [outcome for one in alone for outcome in await self._outcomes(one, await self._hand_over(one))]
+            log.exception("event not handled", extra={"consumer": self._consumer.name, "event_id": events[0].event_id})
+            return [error]
+
+    async def _settle(
+        self, received: Sequence[tuple[Msg, Envelope]], answer: Outcomes | asyncio.Future[Outcomes]
+    ) -> None:
+        """Acknowledge what is committed, and see to what is not."""
+        outcomes = await self._outcomes([event for _, event in received], answer)
         for name, count in Counter(type(failure).__name__ if failure else "done" for failure in outcomes).items():
             telemetry.consumed.add(count, {"consumer": self._consumer.name, "outcome": name})
-        for (message, event), failure in zip(events, outcomes, strict=True):
+        for (message, event), failure in zip(received, outcomes, strict=True):
             if failure is None:
                 await message.ack()
             elif isinstance(failure, PermanentFailure) or self._is_poison(message, failure):
@@ -146,16 +182,6 @@ class Intake:
                     },
                 )
                 await self._later(message)
-
-    async def _outcomes(self, events: Sequence[Envelope]) -> Sequence[Exception | None]:
-        try:
-            return await self._consumer.handler(events)
-        # A handler that raises has a defect, or met an event that shows one: the others must not wait behind it.
-        except Exception as error:
-            if len(events) > 1:
-                return [outcome for event in events for outcome in await self._outcomes([event])]
-            log.exception("event not handled", extra={"consumer": self._consumer.name, "event_id": events[0].event_id})
-            return [error]
 
     @staticmethod
     def _is_poison(message: Msg, failure: Exception) -> bool:

@@ -135,6 +135,6 @@ def record_with(processor: SpanProcessor, provider: TracerProvider) -> None:
 
 def record(span: RecordedSpan) -> None:
     """Record a span that has ended, if its trace is sampled."""
-    if span.get_span_context().trace_flags.sampled:
+    if _recorders and span.get_span_context().trace_flags.sampled:
         for processor, resource in _recorders:
             processor.on_end(span.readable(resource))

@@ -1,6 +1,6 @@
 """Domain events of every service become entries, exactly once in effect."""
 
-from dataclasses import replace
+import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -40,7 +40,7 @@ def event(**changes) -> Envelope:
         user_agent="Browser/1.0",
         trace_context={},
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 @pytest.fixture
@@ -168,12 +168,42 @@ async def test_events_that_can_never_be_entries_go_to_the_dead_letters(
     assert len(await assert_whole()) == 1
 
 
+async def test_a_wrong_event_goes_to_the_dead_letters_alone_whatever_it_came_with(
+    publish, nats_client, entry_of, assert_whole
+) -> None:
+    letters = await nats_client.jetstream().subscribe("proofloop.dead.>", ordered_consumer=True)
+    right, wrong = [event() for _ in range(60)], event(entity_id="e" * 257)
+    await asyncio.gather(*(publish(sent) for sent in (*right[:30], wrong, *right[30:])))
+    letter = await letters.next_msg(timeout=30)
+    assert letter.headers["ce-id"] == wrong.event_id
+    assert letter.headers["proofloop-reason"].startswith("draft.entity_id: ")
+    for sent in right:
+        await entry_of(sent)
+    assert len(await assert_whole()) == len(right)
+
+
+async def test_the_events_of_a_claim_stand_in_its_chain_in_the_order_of_the_stream(
+    nats_client, audit, entry_of, assert_whole
+) -> None:
+    jetstream = nats_client.jetstream()
+    # Batches of 200 follow each other; who acts for the first time is looked up in the middle of one.
+    events = [event(actor_id=f"user-{number // 50}") for number in range(600)]
+    stored = await asyncio.gather(
+        *(jetstream.publish(sent.subject, sent.data, headers=sent.headers()) for sent in events)
+    )
+    for sent in events:
+        await entry_of(sent)
+    chain = sorted(await assert_whole(), key=lambda entry: entry.claim_sequence)
+    published = sorted(zip(stored, events, strict=True), key=lambda pair: pair[0].seq)
+    assert [entry.entry_id for entry in chain] == [sent.event_id for _, sent in published]
+
+
 async def test_an_event_under_the_id_of_another_goes_to_the_dead_letters(publish, nats_client, entry_of) -> None:
     letters = await nats_client.jetstream().subscribe("proofloop.dead.>", ordered_consumer=True)
     sent = event()
     await publish(sent)
     await entry_of(sent)
-    await publish(replace(sent, reason="another"), {"Nats-Msg-Id": "another"})
+    await publish(sent._replace(reason="another"), {"Nats-Msg-Id": "another"})
     await letters.next_msg(timeout=30)
     assert (await entry_of(sent)).reason == "too late"
 

@@ -16,7 +16,8 @@ _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 """0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z (google/protobuf/timestamp.proto)."""
 _LONGEST = 315_576_000_000
 """Seconds of 10,000 years (google/protobuf/duration.proto)."""
-_TIMES = frozenset({Timestamp.DESCRIPTOR.full_name, Duration.DESCRIPTOR.full_name})
+_TIMES = frozenset({Timestamp, Duration})
+_NAMES_OF_TIMES = frozenset(time.DESCRIPTOR.full_name for time in _TIMES)
 
 
 def violations(message: Message) -> list[FieldViolation]:
@@ -30,16 +31,16 @@ def violations(message: Message) -> list[FieldViolation]:
 
 def _impossible_times(message: Message, prefix: str = "") -> list[str]:
     found: list[str] = []
-    for field, singular in _leads_to_time(message.DESCRIPTOR):
+    for field, name, singular in _leads_to_time(message.DESCRIPTOR):
         # Most messages leave most times out, which should cost them nothing.
         if not singular:
             items = list(_items(message, field, prefix))
-        elif message.HasField(field.name):
-            items = [(f"{prefix}{field.name}", getattr(message, field.name))]
+        elif message.HasField(name):
+            items = [(f"{prefix}{name}", getattr(message, name))]
         else:
             continue
         for path, item in items:
-            if isinstance(item, Timestamp | Duration):
+            if type(item) in _TIMES:
                 if not _is_possible(item):
                     found.append(path)
             elif isinstance(item, Message):  # and not the key of a map
@@ -55,16 +56,20 @@ def _is_possible(time: Timestamp | Duration) -> bool:
 
 
 @cache
-def _leads_to_time(descriptor: Descriptor) -> tuple[tuple[FieldDescriptor, bool], ...]:
-    """Return the fields of a message that are times or hold some, and whether they are single messages."""
-    return tuple((field, not field.is_repeated) for field in descriptor.fields if _holds_time(field, frozenset()))
+def _leads_to_time(descriptor: Descriptor) -> tuple[tuple[FieldDescriptor, str, bool], ...]:
+    """Return the fields of a message that are times or hold some, their names, and whether they hold one message."""
+    return tuple(
+        (field, field.name, not field.is_repeated) for field in descriptor.fields if _holds_time(field, frozenset())
+    )
 
 
 def _holds_time(field: FieldDescriptor, seen: frozenset[str]) -> bool:
     held = field.message_type
     if held is None or held.full_name in seen:
         return False
-    return held.full_name in _TIMES or any(_holds_time(inner, seen | {held.full_name}) for inner in held.fields)
+    return held.full_name in _NAMES_OF_TIMES or any(
+        _holds_time(inner, seen | {held.full_name}) for inner in held.fields
+    )
 
 
 def _nul_texts(message: Message, prefix: str) -> Iterator[str]:
