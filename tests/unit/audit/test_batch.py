@@ -59,7 +59,7 @@ def test_the_append_time_never_goes_back(new_sealed, step) -> None:
 
 
 @given(st.sampled_from([0, 1, 254, 255, 256, 65_279, 65_280, 65_535, 16_777_215]), st.integers(1, 300))
-def test_the_roots_of_completed_tiles_are_kept(new_sealed, size, count) -> None:
+def test_the_roots_of_completed_subtrees_are_kept_at_every_fourth_level(new_sealed, size, count) -> None:
     roots = {tree: sha256(repr(tree).encode()).digest() for tree in merkle.root_subtrees(size)}
     batch = Batch(Head(CompactRange(size, tuple(roots.values())), NOW), {}, NOW)
     entry = new_sealed()
@@ -67,7 +67,9 @@ def test_the_roots_of_completed_tiles_are_kept(new_sealed, size, count) -> None:
         batch.add(entry)
     batch.grow()
     expected = [
-        Subtree(level, position) for level in (8, 16, 24) for position in range(size >> level, (size + count) >> level)
+        Subtree(level, position)
+        for level in (4, 8, 12, 16, 20, 24)
+        for position in range(size >> level, (size + count) >> level)
     ]
     assert [tree for tree, _ in batch.subtrees] == expected
     if size == 0 and count >= 256:

@@ -1,10 +1,9 @@
 """PostgreSQL: transactions that belong to tenants, and a unit of work that carries events with them."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -19,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from proofloop_runtime import schema, statements, telemetry
 from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.call import CallContext, current, current_or_none
-from proofloop_runtime.errors import DependencyUnavailable, Overloaded, RequestIdReused
+from proofloop_runtime.errors import DependencyUnavailable, RequestIdReused
 from proofloop_runtime.events import Event, envelope
 from proofloop_runtime.ports import Clock
+from proofloop_runtime.reading import Reader, Row, TenantReader, overloaded
 
 DEPENDENCY = "postgresql"
 
@@ -74,6 +74,15 @@ class _NotOurs(Exception):
         self.error = error
 
 
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Say of a statement that got no answer that PostgreSQL is at fault, for what else times out in a block is not."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise DependencyUnavailable(DEPENDENCY) from error
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """One transaction: what is executed and published through it happens together or not at all.
@@ -98,10 +107,14 @@ class UnitOfWork:
         Raises:
             DependencyUnavailable: PostgreSQL did not answer in time.
         """
-        try:
+        with _in_time():
             return await self.connection.execute(statement, parameters)
-        except TimeoutError as error:
-            raise DependencyUnavailable(DEPENDENCY) from error
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        """See `Reader`: so what reads without a transaction also reads within one."""
+        with _in_time():
+            rows = (await self.connection.exec_driver_sql(statement, values)).mappings()
+            return [dict(row) for row in rows]
 
     async def publish(self, *events: Event) -> None:
         """Write events to the outbox, in order, with the context of the current call."""
@@ -170,7 +183,7 @@ class Database:
         service: Name of the service.
         clock: The clock.
         breakers: Where the breaker of this dependency lives.
-        pool_size: Most connections of this process.
+        pool_size: Most connections of this process for transactions.
     """
 
     def __init__(self, url: str, service: str, clock: Clock, breakers: Breakers, pool_size: int = 10) -> None:
@@ -189,6 +202,7 @@ class Database:
             pool_pre_ping=False,
         )
         statements.trace(self._engine.sync_engine, DEPENDENCY)
+        self._readers: dict[str, TenantReader] = {}
         self._on_published: list[Callable[[], None]] = []
 
     def on_published(self, callback: Callable[[], None]) -> None:
@@ -218,9 +232,7 @@ class Database:
             with self._breaker.calling():
                 yield
         except PoolTimeout as error:
-            raise Overloaded(
-                "too many calls wait for a database connection", retry_after=timedelta(seconds=1)
-            ) from error
+            raise overloaded() from error
         except Exception as error:
             if is_unavailable(error):
                 raise DependencyUnavailable(DEPENDENCY) from error
@@ -252,6 +264,16 @@ class Database:
         if unit.published:
             for callback in self._on_published:
                 callback()
+
+    def reader(self, tenant: str | None = None) -> Reader:
+        """Return what reads the rows of a tenant, by default that of the current call, without a transaction.
+
+        For rows that are never changed: what two statements see may differ by what was committed between them.
+        """
+        tenant = tenant or current().caller.tenant
+        if tenant not in self._readers:
+            self._readers[tenant] = TenantReader(tenant, self.connect, self.guarded, DEPENDENCY)
+        return self._readers[tenant]
 
     async def once(
         self,
@@ -298,7 +320,9 @@ class Database:
                 return revision
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close all connections but those that others keep."""
+        for reader in self._readers.values():
+            await reader.close()
         await self._engine.dispose()
 
 

@@ -54,7 +54,7 @@ class ServiceSettings(BaseSettings):
         drain: How long calls in flight may take at shutdown.
         person_rate: A person's calls per second.
         service_rate: A service's calls per second.
-        database_pool: Most database connections.
+        database_pool: Most database connections for transactions.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -1,6 +1,8 @@
 """A span for every SQL statement: its text with placeholders, never its values."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,15 +24,8 @@ def trace(engine: Engine, system: str) -> None:
 
     @sa.event.listens_for(engine, "before_cursor_execute")
     def before(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if not opentelemetry_trace.get_current_span().get_span_context().is_valid:
-            return
-        operation = statement.split(None, 1)[0].upper()
-        attributes = {
-            telemetry.DB_SYSTEM: system,
-            telemetry.DB_OPERATION: operation,
-            telemetry.DB_QUERY: statement[:_LONGEST],
-        }
-        connection.info["span"] = telemetry.start_span(operation, SpanKind.CLIENT, attributes)
+        if (span := _started(statement, system)) is not None:
+            connection.info["span"] = span
 
     @sa.event.listens_for(engine, "after_cursor_execute")
     def after(connection: Connection, *_rest: Any) -> None:
@@ -46,6 +41,33 @@ def trace(engine: Engine, system: str) -> None:
             if not isinstance(original, asyncio.CancelledError):
                 telemetry.failed(span, type(original.__cause__ or original).__name__)
             span.end()
+
+
+@contextmanager
+def span(statement: str, system: str) -> Iterator[None]:
+    """Give the statement that is executed in the block a span, as those of an engine have."""
+    started = _started(statement, system)
+    try:
+        yield
+    except Exception as error:
+        if started is not None:
+            telemetry.failed(started, type(error).__name__)
+        raise
+    finally:
+        if started is not None:
+            started.end()
+
+
+def _started(statement: str, system: str) -> Span | None:
+    if not opentelemetry_trace.get_current_span().get_span_context().is_valid:
+        return None
+    operation = statement.split(None, 1)[0].upper()
+    attributes = {
+        telemetry.DB_SYSTEM: system,
+        telemetry.DB_OPERATION: operation,
+        telemetry.DB_QUERY: statement[:_LONGEST],
+    }
+    return telemetry.start_span(operation, SpanKind.CLIENT, attributes)
 
 
 def _taken(connection: Connection) -> Span | None:

@@ -123,7 +123,14 @@ class CompactRange:
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """Root of the tree whose lowest level is `hashes`: leaf hashes, or one level of a tile."""
-    return CompactRange().extend(hashes).root()
+    if not hashes:
+        return EMPTY_ROOT
+    level = hashes
+    while len(level) > 1:
+        # What is left without a partner stands at the right edge, and is the root of all that lies there.
+        alone = level[len(level) & ~1 :]
+        level = [*map(node_hash, level[::2], level[1::2]), *alone]
+    return level[0]
 
 
 # What stands in one proof: each tuple folds, right to left, into one hash of the proof.

@@ -47,22 +47,36 @@ STATEMENTS = (
     {
         "UPDATE log_entry SET leaf_hash = '\\x00' WHERE index = 7": "entry: entry 7",
         "UPDATE log_entry SET leaf = leaf || ' ' WHERE index = 590": "entry: entry 590, leaf: entry 590",
-        "UPDATE log_subtree SET root = '\\x00' WHERE position = 1": "tree: subtree 8/1",
-        "INSERT INTO log_subtree VALUES ('acme', 3, 0, '')": "tree: subtree 3/0",
+        "UPDATE log_subtree SET root = '\\x00' WHERE level = 8 AND position = 1": "tree: subtree 8/1",
+        "UPDATE log_subtree SET root = '\\x00' WHERE level = 4 AND position IN (3, 36)": (
+            "tree: subtree 4/3, tree: subtree 4/36"
+        ),
+        "INSERT INTO log_subtree VALUES ('acme', 3, 0, ''), ('acme', 12, 0, '')": (
+            "tree: subtree 3/0, tree: subtree 12/0"
+        ),
         "UPDATE log_checkpoint SET root = '\\x00' WHERE size = 301": "checkpoint: checkpoint 301",
         "UPDATE log_checkpoint SET note = replace(note, 'loop', 'pool') WHERE size = 100": "checkpoint: checkpoint 100",
         "UPDATE subject SET wrapped_key = '\\x00' WHERE pseudonym = $bob": "personal: subject $bob",
     },
     {
         "DELETE FROM log_entry WHERE index = 300": "entry: entry 300, tree: entry 256",
-        "DELETE FROM log_subtree WHERE position = 1": "tree: subtree 8/1",
+        "DELETE FROM log_subtree WHERE level = 8 AND position = 1": "tree: subtree 8/1",
+        # One beside that entry, one above it, and the last.
+        "DELETE FROM log_subtree WHERE level = 4 AND position IN (17, 18, 36)": (
+            "tree: subtree 4/17, tree: subtree 4/18, tree: subtree 4/36"
+        ),
         "UPDATE log_checkpoint SET note = note || E'\\n' WHERE size = 100": "checkpoint: checkpoint 100",
         "UPDATE log_checkpoint SET size = 601 WHERE size = 600": "checkpoint: checkpoint 601",
         "DELETE FROM subject WHERE pseudonym = $bob": "personal: subject $bob",
     },
     {
         "UPDATE log_entry SET index = -1 WHERE index = 599": "entry: entry -1, checkpoint: checkpoint 600",
-        "UPDATE log_subtree SET position = 2 WHERE position = 1": "tree: subtree 8/2, tree: subtree 8/1",
+        "UPDATE log_subtree SET position = 2 WHERE level = 8 AND position = 1": (
+            "tree: subtree 8/2, tree: subtree 8/1"
+        ),
+        "UPDATE log_subtree SET position = 37 WHERE level = 4 AND position = 36": (
+            "tree: subtree 4/37, tree: subtree 4/36"
+        ),
         "UPDATE log_checkpoint SET size = 101 WHERE size = 100": "checkpoint: checkpoint 101",
     },
     {"DELETE FROM log_entry WHERE index >= 590": "checkpoint: checkpoint 600, published: acme/checkpoint"},
@@ -70,7 +84,8 @@ STATEMENTS = (
     {
         "UPDATE log_entry a SET leaf = b.leaf, leaf_hash = b.leaf_hash FROM log_entry b"
         " WHERE (a.index, b.index) IN ((7, 8), (8, 7))": (
-            "tree: subtree 8/0, search: entry 7, entry_id, search: entry 8, entry_id, published: acme/tile/0/000"
+            "tree: subtree 4/0, tree: subtree 8/0, search: entry 7, entry_id, search: entry 8, entry_id, "
+            "published: acme/tile/0/000"
         )
     },
 )
@@ -83,7 +98,10 @@ async def rewritten_with_its_hashes(log: Kept) -> None:
     leaf["correlation_id"] = "another"
     await log.replace(8, json.dumps(leaf, separators=(",", ":"), sort_keys=True).encode())
     rows = await log.superuser.fetch("SELECT leaf_hash FROM log_entry WHERE index < 256 ORDER BY index")
-    await log.sql("UPDATE log_subtree SET root = $1 WHERE position = 0", root_of([row["leaf_hash"] for row in rows]))
+    hashes = [row["leaf_hash"] for row in rows]
+    for level in (4, 8):
+        root = root_of(hashes[: 1 << level])
+        await log.sql("UPDATE log_subtree SET root = $1 WHERE level = $2 AND position = 0", root, level)
 
 
 async def rewritten_at_the_end(log: Kept) -> None:

@@ -121,8 +121,9 @@ async def long_log(superuser) -> list[Leaf]:
     ]
     rows = [tuple(entry.values()) for entry in entries]
     await superuser.copy_records_to_table("log_entry", records=rows, columns=list(entries[0]))
-    tiles = [("acme", 8, position, merkle.root_of(hashes[position * 256 :][:256])) for position in range(255)]
-    await superuser.copy_records_to_table("log_subtree", records=tiles)
+    completed = CompactRange().grow(hashes)[1]
+    roots = [("acme", level, *row) for level in (4, 8, 12) for row in enumerate(completed[level])]
+    await superuser.copy_records_to_table("log_subtree", records=roots)
     await superuser.execute("ANALYZE log_entry, log_subtree")
     return leaves
 

@@ -94,3 +94,32 @@ async def test_the_service_finds_a_damage_by_itself_and_says_so_once_until_it_is
         await superuser.execute(changed, "prompt.answered")
         await superuser.execute("DELETE FROM log_subtree WHERE level = 3")
         await becomes(healthy=True)
+
+
+async def test_the_service_stores_what_replicas_of_an_earlier_release_left_out_and_tells_nobody(
+    checking, superuser, new_request, eventually
+) -> None:
+    rows = "SELECT * FROM log_subtree ORDER BY tenant, level, position"
+    async with checking() as (service, _), service.channel() as channel:
+        stub = LogServiceStub(channel)
+        entries = [new_request() for _ in range(600)]
+        await stub.AppendEntries(contract.AppendEntriesRequest(entries=entries))
+        stored = await superuser.fetch(rows)
+        # Of a complete page and of the last one.
+        await superuser.execute("DELETE FROM log_subtree WHERE level = 4 AND position IN (3, 4, 36)")
+
+        async def complete() -> bool:
+            return await superuser.fetch(rows) == stored
+
+        await eventually(complete)
+        # What is stored and wrong, or missing from a page with another damage, is a damage.
+        await superuser.execute("UPDATE log_entry SET action = 'a.b' WHERE index = 300")
+        await superuser.execute("DELETE FROM log_subtree WHERE level = 4 AND position = 17")
+        await superuser.execute("UPDATE log_subtree SET root = '\\x00' WHERE level = 4 AND position = 3")
+
+        async def told() -> set[str]:
+            page = await stub.ListEntries(contract.ListEntriesRequest(action="log.damaged"))
+            subjects = {json.loads(entry.details_json)["subject"] for entry in page.entries}
+            return subjects if len(subjects) > 2 else set()
+
+        assert await eventually(told) == {"entry 300, action", "subtree 4/3", "subtree 4/17"}

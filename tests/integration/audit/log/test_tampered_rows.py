@@ -46,6 +46,9 @@ async def whole_rows(kept: Kept, chance: Random, entries, chosen: list[int]) -> 
     await kept.sql("DELETE FROM log_entry WHERE tenant = 'acme' AND index = ANY($1)", chosen)
     # That the last one is missing, only a checkpoint tells.
     names = ["checkpoint: checkpoint 600" if index == SIZE - 1 else f"entry: entry {index}" for index in chosen]
+    level, position, _ = await subtree(kept, chance)
+    await kept.sql("DELETE FROM log_subtree WHERE level = $1 AND position = $2", level, position)
+    names.append(f"tree: subtree {level}/{position}")
     return dict.fromkeys(names, "deleted") | await checkpoints(kept, chance)
 
 
@@ -56,12 +59,17 @@ async def columns_and_roots(kept: Kept, chance: Random, entries, chosen: list[in
         await kept.set(index, column, other_value(chance, entries, index, column))
         check = "personal" if column == "sealed_part" else "search"
         expected[f"{check}: entry {index}, {column}"] = column
-    position = chance.randrange(2)
-    root = other_root(
-        chance, entries, await kept.superuser.fetchval("SELECT root FROM log_subtree WHERE position = $1", position)
-    )
-    await kept.sql("UPDATE log_subtree SET root = $1 WHERE position = $2", root, position)
-    return expected | {f"tree: subtree 8/{position}": root.hex()} | await checkpoints(kept, chance)
+    level, position, stored = await subtree(kept, chance)
+    root = other_root(chance, entries, stored)
+    await kept.sql("UPDATE log_subtree SET root = $1 WHERE level = $2 AND position = $3", root, level, position)
+    return expected | {f"tree: subtree {level}/{position}": root.hex()} | await checkpoints(kept, chance)
+
+
+async def subtree(kept: Kept, chance: Random) -> tuple[int, int, bytes]:
+    """Return level, position and root of one that is stored."""
+    rows = await kept.superuser.fetch("SELECT level, position, root FROM log_subtree ORDER BY level, position")
+    level, position, root = chance.choice(rows)
+    return level, position, root
 
 
 async def checkpoints(kept: Kept, chance: Random) -> dict[str, str]:

@@ -14,7 +14,7 @@ from proofloop_verifier.merkle import CompactRange, Subtree
 
 from proofloop_audit.log.domain import Receipt
 from proofloop_audit.log.sealing import Sealed
-from proofloop_audit.log.store import TILE_LEVELS
+from proofloop_audit.log.store import STORED_EVERY
 
 
 class Chain(NamedTuple):
@@ -99,7 +99,7 @@ class Batch:
         grown, completed = self.head.range.grow([placed.receipt.leaf_hash for placed in self.entries])
         self.subtrees = [
             (Subtree(level, (before >> level) + offset), root)
-            for level in range(TILE_LEVELS, len(completed), TILE_LEVELS)
+            for level in range(STORED_EVERY, len(completed), STORED_EVERY)
             for offset, root in enumerate(completed[level])
         ]
         self.after = Head(grown, self.append_time)

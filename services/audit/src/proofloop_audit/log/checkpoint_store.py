@@ -6,6 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from proofloop_runtime.database import UnitOfWork
+from proofloop_runtime.reading import Reader
 from sqlalchemy.dialects import postgresql as pg
 
 from proofloop_audit.log.store import metadata
@@ -20,6 +21,8 @@ log_checkpoint = sa.Table(
     sa.Column("sign_time", sa.DateTime(timezone=True), nullable=False),
 )
 """Every checkpoint that was ever signed."""
+
+_NEWEST = "SELECT size, root, note, sign_time FROM log_checkpoint WHERE tenant = $1 ORDER BY size DESC LIMIT 1"
 
 _UNCOVERED = sa.text("""
     SELECT log.tenant
@@ -42,16 +45,10 @@ class CheckpointRow:
     sign_time: datetime
 
 
-async def select_checkpoint(unit: UnitOfWork) -> CheckpointRow | None:
+async def select_checkpoint(reader: Reader) -> CheckpointRow | None:
     """Return the newest checkpoint of the tenant's log."""
-    newest = (
-        sa.select(log_checkpoint)
-        .where(log_checkpoint.c.tenant == unit.tenant)
-        .order_by(log_checkpoint.c.size.desc())
-        .limit(1)
-    )
-    row = (await unit.execute(newest)).one_or_none()
-    return CheckpointRow(row.size, row.root, row.note, row.sign_time) if row else None
+    rows = await reader.fetch(_NEWEST, reader.tenant)
+    return CheckpointRow(**rows[0]) if rows else None
 
 
 async def insert_checkpoint(unit: UnitOfWork, checkpoint: CheckpointRow) -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.errors import DependencyUnavailable, Overloaded
 from proofloop_runtime.ports import Clock
+from proofloop_runtime.reading import Reader
 from proofloop_verifier import merkle, note, tiles
 from proofloop_verifier.merkle import CompactRange
 from proofloop_verifier.tiles import HEIGHT, WIDTH
@@ -74,10 +75,13 @@ class CheckpointSigner:
         telemetry.checkpoints_signed.add(1)
         return checkpoint
 
-    async def covering(self, unit: UnitOfWork, index: int) -> CheckpointRow:
+    async def covering(self, reader: Reader, index: int) -> CheckpointRow:
         """Return the newest checkpoint if it covers this entry, else one that is signed now."""
-        newest = await select_checkpoint(unit)
-        return newest if newest is not None and newest.size > index else await self.newest(unit)
+        newest = await select_checkpoint(reader)
+        if newest is not None and newest.size > index:
+            return newest
+        async with self._database.transaction(reader.tenant) as unit:
+            return await self.newest(unit)
 
     async def run(self) -> None:
         """Keep the checkpoints of all logs fresh, for ever, on any replica."""
@@ -96,14 +100,14 @@ class CheckpointSigner:
             return await select_uncovered(unit, self._tenants)
 
 
-async def root_at(unit: UnitOfWork, size: int) -> bytes:
+async def root_at(reader: Reader, size: int) -> bytes:
     """Return the root of the tree of the log's first `size` entries, which it must have."""
     subtrees = merkle.root_subtrees(size)
-    roots = await select_subtrees(unit, subtrees)
+    roots = await select_subtrees(reader, subtrees)
     return CompactRange(size, tuple(roots[subtree] for subtree in subtrees)).root()
 
 
-async def unfinished(unit: UnitOfWork, size: int) -> list[list[bytes]]:
+async def unfinished(reader: Reader, size: int) -> list[list[bytes]]:
     """Return what is stored of the unfinished tile of each level of a tree, upward; none of level 0, the leaf hashes.
 
     Raises:
@@ -112,7 +116,7 @@ async def unfinished(unit: UnitOfWork, size: int) -> list[list[bytes]]:
     edge: list[list[bytes]] = [[]]
     for level in tiles.levels(size)[1:]:
         end = size >> HEIGHT * level
-        edge.append(await select_tile(unit, HEIGHT * level, end - end % WIDTH, end))
+        edge.append(await select_tile(reader, HEIGHT * level, end - end % WIDTH, end))
     return edge
 
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
-from proofloop_runtime.database import Database, UnitOfWork
+from proofloop_runtime.database import Database
+from proofloop_runtime.reading import Reader
 from proofloop_verifier import merkle
 from proofloop_verifier.leaf import Leaf
 from proofloop_verifier.note import Note
@@ -40,8 +41,7 @@ async def get_entry(
     loop = asyncio.get_running_loop()
     end = loop.time() + max_wait.total_seconds()
     while True:
-        async with database.transaction() as unit:
-            row = await select_entry(unit, entry_id)
+        row = await select_entry(database.reader(tenant), entry_id)
         if row is not None:
             return (await _entries([row], tenant, sealer))[0]
         remaining = timedelta(seconds=end - loop.time())
@@ -68,43 +68,43 @@ async def list_entries(
     return await _entries(rows, tenant, sealer)
 
 
-async def inclusion_proof(unit: UnitOfWork, *, entry_id: str, tree_size: int) -> tuple[EntryRow, int, list[bytes]]:
+async def inclusion_proof(reader: Reader, *, entry_id: str, tree_size: int) -> tuple[EntryRow, int, list[bytes]]:
     """Return an entry, the tree size, and the path from its leaf to that tree's root (RFC 6962, 2.1.1).
 
     Raises:
         EntryNotFound: it is not there.
         TreeSizeOutOfRange: the log does not have this size, or the tree does not cover the entry.
     """
-    found = await select_entry_and_size(unit, entry_id)
+    found = await select_entry_and_size(reader, entry_id)
     if found is None:
         raise EntryNotFound(entry_id)
     row, log_size = found
     size = tree_size or log_size
     if not row.index < size <= log_size:
         raise TreeSizeOutOfRange(size, log_size)
-    hashes = await select_subtrees(unit, merkle.inclusion_subtrees(row.index, size))
+    hashes = await select_subtrees(reader, merkle.inclusion_subtrees(row.index, size))
     return row, size, merkle.inclusion_proof(row.index, size, hashes)
 
 
-async def tlog_proof(unit: UnitOfWork, row: EntryRow, signer: CheckpointSigner) -> str:
+async def tlog_proof(reader: Reader, row: EntryRow, signer: CheckpointSigner) -> str:
     """Return a C2SP tlog-proof of an entry, its leaf beside it, in the tree of a signed checkpoint that covers it."""
-    checkpoint = await signer.covering(unit, row.index)
-    subtrees = await select_subtrees(unit, merkle.inclusion_subtrees(row.index, checkpoint.size))
+    checkpoint = await signer.covering(reader, row.index)
+    subtrees = await select_subtrees(reader, merkle.inclusion_subtrees(row.index, checkpoint.size))
     hashes = merkle.inclusion_proof(row.index, checkpoint.size, subtrees)
     return TlogProof(row.index, tuple(hashes), Note.parse(checkpoint.note.encode()), row.leaf).to_bytes().decode()
 
 
-async def consistency_proof(unit: UnitOfWork, *, from_size: int, to_size: int) -> tuple[int, list[bytes]]:
+async def consistency_proof(reader: Reader, *, from_size: int, to_size: int) -> tuple[int, list[bytes]]:
     """Return the larger size and the proof that its tree begins with the smaller one (RFC 6962, 2.1.2).
 
     Raises:
         TreeSizeOutOfRange: the log does not have one of the sizes.
     """
-    log_size = await select_size(unit)
+    log_size = await select_size(reader)
     size = to_size or log_size
     if not from_size <= size <= log_size:
         raise TreeSizeOutOfRange(max(from_size, size), log_size)
-    hashes = await select_subtrees(unit, merkle.consistency_subtrees(from_size, size))
+    hashes = await select_subtrees(reader, merkle.consistency_subtrees(from_size, size))
     return size, merkle.consistency_proof(from_size, size, hashes)
 
 

@@ -152,11 +152,11 @@ class LogServicer(LogServiceServicer):
         self, request: contract.GetInclusionProofRequest, context: ServicerContext
     ) -> contract.GetInclusionProofResponse:
         """See the contract."""
-        async with self._database.transaction() as unit:
-            row, size, hashes = await handlers.inclusion_proof(
-                unit, entry_id=request.entry_id, tree_size=request.tree_size
-            )
-            text = "" if request.tree_size else await handlers.tlog_proof(unit, row, self._signer)
+        reader = self._database.reader()
+        row, size, hashes = await handlers.inclusion_proof(
+            reader, entry_id=request.entry_id, tree_size=request.tree_size
+        )
+        text = "" if request.tree_size else await handlers.tlog_proof(reader, row, self._signer)
         return contract.GetInclusionProofResponse(
             proof=log_pb2.InclusionProof(index=row.index, tree_size=size, leaf_hash=row.leaf_hash, hashes=hashes),
             tlog_proof=text,
@@ -166,8 +166,8 @@ class LogServicer(LogServiceServicer):
         self, request: contract.GetConsistencyProofRequest, context: ServicerContext
     ) -> contract.GetConsistencyProofResponse:
         """See the contract."""
-        async with self._database.transaction() as unit:
-            size, hashes = await handlers.consistency_proof(unit, from_size=request.from_size, to_size=request.to_size)
+        reader = self._database.reader()
+        size, hashes = await handlers.consistency_proof(reader, from_size=request.from_size, to_size=request.to_size)
         return contract.GetConsistencyProofResponse(
             proof=log_pb2.ConsistencyProof(from_size=request.from_size, to_size=size, hashes=hashes)
         )

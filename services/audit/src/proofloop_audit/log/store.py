@@ -1,14 +1,16 @@
-"""Tables and SQL of the log. Every statement runs in a transaction that sees one tenant's rows."""
+"""Tables and SQL of the log. Every statement sees one tenant's rows: in a transaction, or where it reads, without."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from proofloop_runtime.database import UnitOfWork
+from proofloop_runtime.reading import Reader, Row
 from proofloop_verifier import merkle
 from proofloop_verifier.merkle import Subtree
+from proofloop_verifier.tiles import HEIGHT
 from sqlalchemy.dialects import postgresql as pg
 
 metadata = sa.MetaData()
@@ -43,7 +45,7 @@ log_subtree = sa.Table(
     sa.Column("position", sa.BigInteger, primary_key=True),
     sa.Column("root", sa.LargeBinary, nullable=False),
 )
-"""Roots of the perfect subtrees over 256, 256², … entries (level 8, 16, …), so that a proof needs O(log n) reads."""
+"""Roots of the perfect subtrees over 16, 16², … entries (level 4, 8, …), so that a proof needs O(log n) reads."""
 
 subject = sa.Table(
     "subject",
@@ -60,8 +62,12 @@ In a tenant with a retention a subject has a row for each period, and is sealed 
 one a single row for ever, `seal_until` NULL. Erasure removes all rows, the end of the retention one after the other.
 """
 
-TILE_LEVELS = 8
-"""Levels between stored subtree roots; C2SP tlog-tiles has tiles of the same height."""
+STORED_EVERY = 4
+"""Levels from one at which the roots of subtrees are stored to the next.
+
+Half the height of a tile of C2SP tlog-tiles, so what is published stands at every other of these levels. A hash of a
+proof is folded from eight stored ones at most; with the roots of tiles alone it would be 128.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +158,22 @@ async def select_subjects_by_pseudonym(unit: UnitOfWork, pseudonyms: Collection[
     return [SubjectRow(row.pseudonym, row.wrapped_key) for row in await unit.execute(found)]
 
 
-async def select_size(unit: UnitOfWork) -> int:
+async def select_size(reader: Reader) -> int:
     """Return the number of entries of the tenant's log."""
-    last = await unit.execute(sa.select(sa.func.max(log_entry.c.index)).where(log_entry.c.tenant == unit.tenant))
-    index = last.scalar_one()
-    return 0 if index is None else index + 1
+    [row] = await reader.fetch(_LAST, reader.tenant)
+    return 0 if row["last"] is None else row["last"] + 1
 
 
-async def select_entry(unit: UnitOfWork, entry_id: str) -> EntryRow | None:
+async def select_entry(reader: Reader, entry_id: str) -> EntryRow | None:
     """Return the entry with this id."""
-    found = ENTRIES.where(log_entry.c.tenant == unit.tenant, log_entry.c.entry_id == entry_id)
-    row = (await unit.execute(found)).mappings().one_or_none()
-    return EntryRow(**row) if row else None
+    found = await select_entry_and_size(reader, entry_id)
+    return None if found is None else found[0]
 
 
-async def select_entry_and_size(unit: UnitOfWork, entry_id: str) -> tuple[EntryRow, int] | None:
+async def select_entry_and_size(reader: Reader, entry_id: str) -> tuple[EntryRow, int] | None:
     """Return the entry with this id, and the number of entries of its log."""
-    row = (await unit.execute(_ENTRY_AND_SIZE, {"of": unit.tenant, "id": entry_id})).mappings().one_or_none()
-    if row is None:
-        return None
-    columns = dict(row)
-    size: int = columns.pop("size")
-    return EntryRow(**columns), size
+    rows = await reader.fetch(_ENTRY_AND_SIZE, reader.tenant, entry_id)
+    return (_entry(rows[0]), rows[0]["last"] + 1) if rows else None
 
 
 async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]:
@@ -186,20 +186,39 @@ async def select_leaves(unit: UnitOfWork, begin: int, end: int) -> list[LeafRow]
     return [LeafRow(row["index"], row["leaf"], row["leaf_hash"]) for row in rows.mappings()]
 
 
-async def select_tile(unit: UnitOfWork, level: int, begin: int, end: int) -> list[bytes]:
-    """Return the stored hashes of a level, leaf hashes or roots of subtrees, at the positions begin … end - 1."""
-    [hashes] = await _select_hashes(unit, [_Span(level, begin, end)])
+async def select_tile(reader: Reader, level: int, begin: int, end: int) -> list[bytes]:
+    """Return the stored hashes of a level, leaf hashes or roots of subtrees, at the positions begin … end - 1.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    span = _Span(level, begin, end)
+    [hashes] = await _select_hashes(reader, [span])
+    if hashes is None:
+        raise KeyError(span)
     return hashes
 
 
-async def select_subtrees(unit: UnitOfWork, subtrees: Iterable[Subtree]) -> Mapping[Subtree, bytes]:
-    """Return the roots of perfect subtrees, each folded from at most 128 stored hashes."""
-    spans = {}
-    for tree in subtrees:
-        height = tree.level % TILE_LEVELS
-        spans[tree] = _Span(tree.level - height, tree.position << height, tree.position + 1 << height)
-    hashes = await _select_hashes(unit, spans.values())
-    return {tree: merkle.root_of(part) for tree, part in zip(spans, hashes, strict=True)}
+async def select_subtrees(reader: Reader, subtrees: Sequence[Subtree]) -> Mapping[Subtree, bytes]:
+    """Return the roots of perfect subtrees.
+
+    Raises:
+        KeyError: a stored hash that one consists of is missing.
+    """
+    roots = await _select_roots(reader, subtrees, STORED_EVERY)
+    # Replicas of before migration 0006 store nothing between the levels of tiles.
+    if left := [subtree for subtree in subtrees if subtree not in roots]:
+        roots |= await _select_roots(reader, left, HEIGHT)
+    for subtree in left:
+        if subtree not in roots:
+            raise KeyError(subtree)
+    return roots
+
+
+async def insert_subtrees(unit: UnitOfWork, roots: Mapping[Subtree, bytes]) -> None:
+    """Store roots of subtrees, those that are not there."""
+    rows = [{"tenant": unit.tenant, **tree._asdict(), "root": root} for tree, root in roots.items()]
+    await unit.execute(pg.insert(log_subtree).on_conflict_do_nothing(), rows)
 
 
 class _Span(NamedTuple):
@@ -210,50 +229,63 @@ class _Span(NamedTuple):
     end: int
 
 
-_ENTRY_AND_SIZE = ENTRIES.add_columns(
-    sa.select(sa.func.max(log_entry.c.index) + 1)
-    .where(log_entry.c.tenant == sa.bindparam("of"))
-    .scalar_subquery()
-    .label("size")
-).where(log_entry.c.tenant == sa.bindparam("of"), log_entry.c.entry_id == sa.bindparam("id"))
+def _entry(row: Row) -> EntryRow:
+    return EntryRow(
+        index=row["index"],
+        entry_id=str(row["entry_id"]),
+        leaf=row["leaf"],
+        leaf_hash=row["leaf_hash"],
+        pseudonym=row["pseudonym"],
+        sealed_part=row["sealed_part"],
+    )
 
-# A row for each span, not for each hash: a proof needs hundreds of those.
-_HASHES = sa.text("""
+
+_LAST = "SELECT max(index) AS last FROM log_entry WHERE tenant = $1"
+
+_ENTRY_AND_SIZE = """
+    SELECT
+        index, entry_id, leaf, leaf_hash, pseudonym, sealed_part,
+        (SELECT max(index) FROM log_entry WHERE tenant = $1) AS last
+    FROM log_entry
+    WHERE tenant = $1 AND entry_id = $2
+"""
+
+# A row for each span, not for each hash.
+_HASHES = """
     SELECT CASE span.level
         WHEN 0 THEN (
             SELECT string_agg(leaf_hash, '' ORDER BY index) FROM log_entry
-            WHERE tenant = :tenant AND index >= span.first AND index < span.past
+            WHERE tenant = $1 AND index >= span.first AND index < span.past
         )
         ELSE (
             SELECT string_agg(root, '' ORDER BY position) FROM log_subtree
-            WHERE tenant = :tenant AND level = span.level AND position >= span.first AND position < span.past
+            WHERE tenant = $1 AND level = span.level AND position >= span.first AND position < span.past
         )
-    END
-    FROM unnest(CAST(:levels AS smallint[]), CAST(:begins AS bigint[]), CAST(:ends AS bigint[]))
-        WITH ORDINALITY AS span (level, first, past, number)
+    END AS hashes
+    FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS span (level, first, past, number)
     ORDER BY span.number
-""")
+"""
 
 
-async def _select_hashes(unit: UnitOfWork, spans: Collection[_Span]) -> list[list[bytes]]:
-    """Return the stored hashes of spans.
+async def _select_roots(reader: Reader, subtrees: Sequence[Subtree], every: int) -> dict[Subtree, bytes]:
+    """Return the roots of subtrees, folded from what is stored at every so many levels; none where that is not all."""
+    spans = []
+    for tree in subtrees:
+        height = tree.level % every
+        spans.append(_Span(tree.level - height, tree.position << height, tree.position + 1 << height))
+    hashes = await _select_hashes(reader, spans)
+    return {tree: merkle.root_of(part) for tree, part in zip(subtrees, hashes, strict=True) if part is not None}
 
-    Raises:
-        KeyError: one is missing.
-    """
+
+async def _select_hashes(reader: Reader, spans: Collection[_Span]) -> list[list[bytes] | None]:
+    """Return the stored hashes of spans, None for a span of which one is missing."""
     if not spans:
         return []
-    parameters: dict[str, Any] = {
-        "tenant": unit.tenant,
-        "levels": [span.level for span in spans],
-        "begins": [span.begin for span in spans],
-        "ends": [span.end for span in spans],
-    }
-    joined = (await unit.execute(_HASHES, parameters)).scalars()
-    return [_part(span, hashes or b"") for span, hashes in zip(spans, joined, strict=True)]
+    rows = await reader.fetch(_HASHES, reader.tenant, *map(list, zip(*spans, strict=True)))
+    return [_part(span, row["hashes"] or b"") for span, row in zip(spans, rows, strict=True)]
 
 
-def _part(span: _Span, joined: bytes) -> list[bytes]:
+def _part(span: _Span, joined: bytes) -> list[bytes] | None:
     if len(joined) != (span.end - span.begin) * merkle.HASH_SIZE:
-        raise KeyError(span)
+        return None
     return [joined[at : at + merkle.HASH_SIZE] for at in range(0, len(joined), merkle.HASH_SIZE)]

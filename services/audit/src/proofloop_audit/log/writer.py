@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from proofloop_runtime.database import Database, UnitOfWork
 from proofloop_runtime.ports import Clock
 from proofloop_verifier.merkle import CompactRange
+from proofloop_verifier.tiles import HEIGHT
 
 from proofloop_audit.log.batch import Batch, Chain, Head, PlacedEntry
 from proofloop_audit.log.domain import ERASED, EXPIRED, Receipt
 from proofloop_audit.log.sealing import Sealed
 from proofloop_audit.log.settling import Known
-from proofloop_audit.log.store import TILE_LEVELS
 
 _CHUNK = 100
 """Leaves that are built before the event loop gets its turn."""
@@ -153,10 +153,10 @@ class LogWriter:
     async def _load_head(self, connection: asyncpg.Connection) -> tuple[Head, int]:
         """Return where the log ends, and the last index at which a key was destroyed, or -1. The log must be locked."""
         self._forget()
-        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, TILE_LEVELS, ERASED, EXPIRED)
+        row = await connection.fetchrow(_SELECT_HEAD, self._tenant, HEIGHT, ERASED, EXPIRED)
         if row is None:
             return Head(CompactRange(), _BEGINNING), -1
-        head = Head(CompactRange.from_tiles(row["size"], row["hashes"], TILE_LEVELS), row["append_time"])
+        head = Head(CompactRange.from_tiles(row["size"], row["hashes"], HEIGHT), row["append_time"])
         return head, row["last_erasure"]
 
     async def _select_known(self, connection: asyncpg.Connection, entry_ids: list[str]) -> dict[str, Known]:
@@ -237,6 +237,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
+# From the levels of tiles alone: replicas of before migration 0006 store nothing between them.
 _SELECT_HEAD = """
     WITH log AS (
         SELECT index + 1 AS size, append_time FROM log_entry WHERE tenant = $1 ORDER BY index DESC LIMIT 1

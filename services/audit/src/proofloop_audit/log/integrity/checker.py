@@ -5,6 +5,7 @@ holds one page and one unfinished tile per level, whatever the size of the log.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -24,12 +25,15 @@ from proofloop_audit.log.integrity.published import PublishedLog
 from proofloop_audit.log.integrity.report import StoredCheck, StoredReport
 from proofloop_audit.log.integrity.store import Page
 from proofloop_audit.log.integrity.tree import Edge, TreeWalk, label
+from proofloop_audit.log.integrity.tree import missing as missing_root
 from proofloop_audit.log.sealing import Sealer
-from proofloop_audit.log.store import select_size
+from proofloop_audit.log.store import insert_subtrees, select_size
 
 _NO_PAUSE = timedelta()
 _MAX_SIZE = 2**63 - 1
 """What PostgreSQL can compare indexes with."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class LogChecker:
             return await select_size(unit)
 
     async def findings(
-        self, tenant: str, pages: Pages = WHOLE, pause: timedelta = _NO_PAUSE
+        self, tenant: str, pages: Pages = WHOLE, pause: timedelta = _NO_PAUSE, *, completing: bool = False
     ) -> AsyncGenerator[Finding, None]:
         """Check a part of a log, as long as it is now, and say what is wrong with it, along the log.
 
@@ -93,6 +97,7 @@ class LogChecker:
             tenant: Whose log.
             pages: Which part.
             pause: How long to leave the database alone after each page.
+            completing: Store the hashes that replicas of before migration 0006 leave out. They are no findings then.
         """
         published = None if self._objects is None else PublishedLog(self._objects, tenant)
         if published is not None:
@@ -106,7 +111,7 @@ class LogChecker:
             edge = await _edge(unit, first)
         end = size if pages.count is None else min(size, first + pages.count * WIDTH)
         tree = TreeWalk(VerifierKey.parse(self._signer.verifier_key(tenant)), edge)
-        walk = _Walk(self._database, self._sealer, tenant, tree, published)
+        walk = _Walk(self._database, self._sealer, tenant, tree, published, completing=completing)
         for finding in misplaced:
             yield finding
         if edge is None:
@@ -125,13 +130,21 @@ class _Walk:
     """One way along a log."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, tenant: str, tree: TreeWalk, published: PublishedLog | None
+        self,
+        database: Database,
+        sealer: Sealer,
+        tenant: str,
+        tree: TreeWalk,
+        published: PublishedLog | None,
+        *,
+        completing: bool,
     ) -> None:
         self._database = database
         self._sealer = sealer
         self._tenant = tenant
         self._tree = tree
         self._published = published
+        self._completing = completing
 
     async def step(self, begin: int, end: int) -> tuple[list[Finding], int]:
         """Check a page; return what is wrong with it, and where the next one begins."""
@@ -143,6 +156,7 @@ class _Walk:
                 return [*found, *skipped], begin
         findings, entries = await asyncio.to_thread(self._check, page)
         found += findings
+        found += await self._unstored(intact=not findings)
         if self._published is not None:
             found += await self._published.page(page, entries.computed)
             for tile, hashes in self._tree.filled:
@@ -160,6 +174,16 @@ class _Walk:
     def _check(self, page: Page) -> tuple[list[Finding], CheckedEntries]:
         entries = check_entries(page, self._tenant, self._sealer)
         return [*entries.findings, *self._tree.take(page, entries)], entries
+
+    async def _unstored(self, *, intact: bool) -> list[Finding]:
+        """Store what was left out of an intact page, where that is to be done; else say that it is missing."""
+        roots = {tree: root for tree, root in self._tree.unstored.items() if root is not None}
+        if not (roots and intact and self._completing):
+            return [missing_root(tree) for tree in self._tree.unstored]
+        async with self._database.transaction(self._tenant) as unit:
+            await insert_subtrees(unit, roots)
+        log.warning("hashes of a log were not stored, and are now", extra={"tenant": self._tenant, "count": len(roots)})
+        return []
 
     async def _edge(self, begin: int) -> list[Finding]:
         if self._published is None or self._tree.edge is None:

@@ -112,7 +112,7 @@ class SelfCheck:
     async def _check(self, tenant: str, pages: Pages) -> bool:
         """Check a part of a log; return whether something is wrong with it."""
         damages = 0
-        async with aclosing(self._checker.findings(tenant, pages, self._pause)) as findings:
+        async with aclosing(self._checker.findings(tenant, pages, self._pause, completing=True)) as findings:
             async for finding in findings:
                 if finding.not_checked:
                     log.warning("a part of a log was not checked", extra=_said(tenant, finding))

@@ -13,7 +13,7 @@ from proofloop_verifier.merkle import Subtree
 from proofloop_audit.log.batch import Chain
 from proofloop_audit.log.checkpoint_store import CheckpointRow, log_checkpoint
 from proofloop_audit.log.domain import ERASED, EXPIRED
-from proofloop_audit.log.store import TILE_LEVELS, log_entry, subject
+from proofloop_audit.log.store import STORED_EVERY, log_entry, subject
 
 TOO_MANY = 100
 """Rows that should not be there are listed up to so many."""
@@ -57,7 +57,7 @@ class Page:
         entries: The entries that there are, in order.
         before: Append time of the entry before.
         chains: Where the chains of the entries' claims stood before, of those that had begun.
-        roots: Stored roots of the subtrees that end with this page.
+        roots: Stored roots of the subtrees that end within this page.
         checkpoints: Those at the sizes begin + 1 … end, and on the first page the one of the empty log.
         subjects: Those of the entries' subjects that have a key, by pseudonym.
         erased: Those of which the log says that they were erased or expired, among the ones without a key.
@@ -84,7 +84,7 @@ async def select_page(unit: UnitOfWork, begin: int, end: int) -> Page:
         entries=entries,
         before=await _select_append_time(unit, begin - 1),
         chains=await _select_chains(unit, {entry.claim_id for entry in entries if entry.claim_id}, begin),
-        roots=await _select_roots(unit, end),
+        roots=await _select_roots(unit, begin, end),
         checkpoints=await _select_checkpoints(unit, begin, end),
         subjects=subjects,
         erased=await _select_erased(unit, {entry.pseudonym for entry in entries} - subjects.keys()),
@@ -101,7 +101,7 @@ async def select_next_index(unit: UnitOfWork, begin: int) -> int | None:
 
 async def select_misplaced_subtrees(unit: UnitOfWork) -> list[Subtree]:
     """Return stored roots of subtrees that the log does not have, or not yet, or of which no root is kept."""
-    rows = await unit.execute(_MISPLACED_SUBTREES, {"tenant": unit.tenant, "height": TILE_LEVELS, "most": TOO_MANY})
+    rows = await unit.execute(_MISPLACED_SUBTREES, {"tenant": unit.tenant, "every": STORED_EVERY, "most": TOO_MANY})
     return [Subtree(row.level, row.position) for row in rows]
 
 
@@ -142,12 +142,14 @@ async def _select_chains(unit: UnitOfWork, claims: set[str], begin: int) -> dict
     return {str(row.claim_id): Chain(row.claim_sequence + 1, row.leaf_hash) for row in rows}
 
 
-async def _select_roots(unit: UnitOfWork, end: int) -> dict[Subtree, bytes]:
-    completed = [level for level in range(TILE_LEVELS, end.bit_length(), TILE_LEVELS) if end % (1 << level) == 0]
-    if not completed:
-        return {}
-    positions = [(end >> level) - 1 for level in completed]
-    parameters: dict[str, Any] = {"tenant": unit.tenant, "levels": completed, "positions": positions}
+async def _select_roots(unit: UnitOfWork, begin: int, end: int) -> dict[Subtree, bytes]:
+    stored_levels = range(STORED_EVERY, end.bit_length(), STORED_EVERY)
+    completed = [(level, position) for level in stored_levels for position in range(begin >> level, end >> level)]
+    parameters: dict[str, Any] = {
+        "tenant": unit.tenant,
+        "levels": [level for level, _ in completed],
+        "positions": [position for _, position in completed],
+    }
     rows = await unit.execute(_ROOTS, parameters)
     return {Subtree(row.level, row.position): row.root for row in rows}
 
@@ -204,7 +206,7 @@ _MISPLACED_SUBTREES = sa.text("""
     WITH log AS (
         SELECT LEAST(COALESCE(max(index), -1), 9223372036854775806) + 1 AS size FROM log_entry WHERE tenant = :tenant
     ), wanted AS (
-        SELECT level, CASE WHEN level > 0 AND level % :height = 0 THEN size >> level ELSE 0 END AS past
+        SELECT level, CASE WHEN level > 0 AND level % :every = 0 THEN size >> level ELSE 0 END AS past
         FROM log, generate_series(0, 63) AS level
     )
     (SELECT level, position FROM log_subtree WHERE tenant = :tenant AND level < 0 LIMIT :most)

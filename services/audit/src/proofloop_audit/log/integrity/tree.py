@@ -15,6 +15,7 @@ from proofloop_audit.log.checkpoint_store import CheckpointRow
 from proofloop_audit.log.integrity.entries import CheckedEntries
 from proofloop_audit.log.integrity.report import StoredCheck
 from proofloop_audit.log.integrity.store import Page
+from proofloop_audit.log.store import STORED_EVERY
 
 Edge = list[list[bytes]]
 """What stands in the unfinished tile of each level, upward; that of level 0 is empty where a page begins."""
@@ -31,18 +32,22 @@ class TreeWalk:
     Attributes:
         edge: What stands before the next page; None where so much is missing that it is not known.
         filled: The tiles above level 0 that the last page filled, with what they must hold.
+        unstored: The subtrees between the levels of tiles that the last page completed and whose root is not stored,
+            with the root that they make, None where that is not known.
     """
 
     def __init__(self, key: VerifierKey, edge: Edge | None) -> None:
         self._key = key
         self.edge = edge
         self.filled: list[tuple[Tile, list[bytes]]] = []
+        self.unstored: dict[Subtree, bytes | None] = {}
         self._agreed = True
         self._compared = 0
 
     def take(self, page: Page, entries: CheckedEntries) -> Iterator[Finding]:
         """Take the next page, and say what is wrong with it."""
-        self.filled = []
+        self.filled, self.unstored = [], {}
+        yield from self._within(page, entries)
         root, hashes = yield from self._root(page, entries)
         yield from self._checkpoints(page, hashes, entries.stored)
         if page.end - page.begin < WIDTH or self.edge is None:
@@ -62,7 +67,7 @@ class TreeWalk:
         expected = page.roots.get(subtree)
         computed, stored = _folded(entries.computed), _folded(entries.stored)
         if expected is None:
-            yield _missing(subtree)
+            yield missing(subtree)
         elif expected == computed:
             return computed, entries.computed
         elif expected == stored or computed is None:
@@ -72,6 +77,22 @@ class TreeWalk:
             yield _other(subtree)
         return computed, entries.computed
 
+    def _within(self, page: Page, entries: CheckedEntries) -> Iterator[Finding]:
+        """Compare the roots below the page's own."""
+        width = 1 << STORED_EVERY
+        for begin in range(0, page.end - page.begin - width + 1, width):
+            subtree = Subtree(STORED_EVERY, (page.begin + begin) // width)
+            computed, stored = (_folded(hashes[begin : begin + width]) for hashes in (entries.computed, entries.stored))
+            yield from self._between(page, subtree, computed, stored)
+
+    def _between(self, page: Page, subtree: Subtree, computed: bytes | None, stored: bytes | None) -> Iterator[Finding]:
+        """Compare a root between the levels of tiles with the one that its entries make, or their stored hashes."""
+        expected = page.roots.get(subtree)
+        if expected is None:
+            self.unstored[subtree] = computed
+        elif computed is not None and expected not in (computed, stored):
+            yield _other(subtree)
+
     def _grow(self, edge: Edge, page: Page, root: bytes) -> Iterator[Finding]:
         """Put a root on the edge, and where that fills a tile, go on above it."""
         level, position = 1, page.begin // WIDTH
@@ -79,6 +100,10 @@ class TreeWalk:
             if level == len(edge):
                 edge.append([])
             edge[level].append(root)
+            if len(edge[level]) % (1 << STORED_EVERY) == 0:
+                between = Subtree(level * HEIGHT + STORED_EVERY, position >> STORED_EVERY)
+                root = merkle.root_of(edge[level][-1 << STORED_EVERY :])
+                yield from self._between(page, between, root, root)
             if len(edge[level]) < WIDTH:
                 return
             position //= WIDTH
@@ -89,7 +114,7 @@ class TreeWalk:
             subtree = Subtree(level * HEIGHT, position)
             expected = page.roots.get(subtree)
             if expected is None:
-                yield _missing(subtree)
+                yield missing(subtree)
             elif expected != root:
                 yield _other(subtree)
 
@@ -162,7 +187,8 @@ def _span(subtree: Subtree) -> str:
     return f"over the entries {begin} to {begin + (1 << subtree.level) - 1}"
 
 
-def _missing(subtree: Subtree) -> Finding:
+def missing(subtree: Subtree) -> Finding:
+    """Return the finding that a hash is not there."""
     return Finding(StoredCheck.TREE, label(subtree), f"The hash {_span(subtree)} is not stored.")
 
 
