@@ -81,16 +81,19 @@ class EventLog:
         self, event: Envelope, process: RecordedSpan, *, checked: bool
     ) -> "asyncio.Future[list[Receipt]] | Exception":
         """Hand an event to the sequencer; return what tells where it stands, or why it cannot be appended."""
-        with spans.within(process):
-            try:
-                draft = self._draft(event, process.trace_id, checked=checked)
-            # ValueError: text that is not Unicode, which no other reader of the log could take either.
-            except (InvalidArgument, ValueError) as error:
-                return PermanentFailure(str(error))
-            try:
-                return self._sequencer.append([await self._sealer.unsealed(draft)])
-            except DomainError as error:
-                return error
+        try:
+            draft = self._draft(event, process.trace_id, checked=checked)
+        # ValueError: text that is not Unicode, which no other reader of the log could take either.
+        except (InvalidArgument, ValueError) as error:
+            return PermanentFailure(str(error))
+        try:
+            entry = self._sealer.remembered(draft)
+            if entry is None:
+                with spans.within(process):
+                    entry = await self._sealer.unsealed(draft)
+            return self._sequencer.append([entry])
+        except DomainError as error:
+            return error
 
     def _draft(self, event: Envelope, trace_id: str, *, checked: bool) -> Draft:
         """Return the event as an entry, held to the contract's rules for one that is handed in, unless that was done.

@@ -27,7 +27,7 @@ _CHUNK = 25
 
 async def append(drafts: Sequence[Draft], *, sealer: Sealer, sequencer: Sequencer) -> list[Receipt]:
     """Append entries of one tenant, all or none."""
-    return await sequencer.append([await sealer.unsealed(draft) for draft in drafts])
+    return await sequencer.append([sealer.remembered(draft) or await sealer.unsealed(draft) for draft in drafts])
 
 
 async def get_entry(

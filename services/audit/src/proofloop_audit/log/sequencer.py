@@ -116,13 +116,15 @@ class _Prepared:
     Attributes:
         groups: Those who wait.
         unsettled: The entries, sealed, of those who are not answered yet.
+        new: Those of them that have to be written.
         generation: Of the keys that they are sealed under.
-        placed: Those entries in their places, if it was known where the log would end.
+        placed: What has to be written in its place, if it was known where the log would end.
         receipts: Of the unsettled, by entry id, when they are written.
     """
 
     groups: list[Group[Unsealed]]
     unsettled: list[Group[Sealed]]
+    new: list[Sealed]
     generation: int
     placed: Batch | None
     receipts: dict[str, Receipt] = field(default_factory=dict)
@@ -212,8 +214,8 @@ class _TenantSequencer:
         # As in `_write`.
         except Exception as error:  # noqa: BLE001
             self._refuse(staying, error)
-            return _Prepared([], [], 0, None)
-        return _Prepared(staying, unsettled, generation, placed)
+            return _Prepared([], [], [], 0, None)
+        return _Prepared(staying, unsettled, new, generation, placed)
 
     async def _write(self, prepared: _Prepared) -> str:
         """Append a batch; return the type of the error that all who wait for it got, if any."""
@@ -244,26 +246,24 @@ class _TenantSequencer:
         known: dict[str, Known] = {}
         generation, placed = prepared.generation, prepared.placed
         locked, attempts = False, 0
-        while prepared.unsettled and attempts <= _LOCKED_ATTEMPTS:
+        while prepared.new:
             if generation != self._sealer.generation(self._tenant):
                 prepared.unsettled, generation = await self._seal(prepared.groups)
+                prepared.unsettled, prepared.new = settle(prepared.unsettled, known)
                 placed = None
+            elif attempts > _LOCKED_ATTEMPTS:
+                raise DependencyUnavailable(DEPENDENCY)
             else:
                 attempts += 1
-            prepared.unsettled, new = settle(prepared.unsettled, known)
-            if not new:
-                return
             with self._breaker.calling():
-                appended, found = await self._writer.append(new, placed, locked=locked)
+                appended, found = await self._writer.append(prepared.new, placed, locked=locked)
             if appended:
                 self._notify()
                 prepared.receipts = {entry_id: entry.receipt for entry_id, entry in known.items()} | appended
                 return
             known |= found
+            prepared.unsettled, prepared.new = settle(prepared.unsettled, known)
             locked, placed = True, None
-        prepared.unsettled, _ = settle(prepared.unsettled, known)
-        if prepared.unsettled:
-            raise DependencyUnavailable(DEPENDENCY)
 
     async def _seal(self, groups: Iterable[Group[Unsealed]]) -> tuple[list[Group[Sealed]], int]:
         """Return the entries sealed, and the generation of the keys that they are sealed under.

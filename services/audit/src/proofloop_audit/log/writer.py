@@ -231,8 +231,9 @@ def _row(placed: PlacedEntry) -> tuple[Any, ...]:
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
-    """Return rows as columns, also where there are none."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    """Return rows as columns, also where there are none; empty ones where all is None, which `unnest` fills up."""
+    columns = zip(*rows, strict=True) if rows else [()] * width
+    return [() if column.count(None) == len(column) else column for column in columns]
 
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
