@@ -19,7 +19,7 @@ from report import Figure
 from stand import TENANT, Process, Stand
 
 RUNS = 5
-EVENTS = 4_000
+EVENTS = 10_000
 FETCH = 200
 
 

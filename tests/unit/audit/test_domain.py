@@ -81,10 +81,6 @@ def test_an_event_may_lie_ahead_by_the_skew_and_no_further(ahead) -> None:
             check_event_time(NOW + ahead, NOW, SKEW, "draft.event_time")
 
 
-def test_an_entry_without_a_time_is_not_from_the_future() -> None:
-    check_event_time(None, NOW, SKEW, "draft.event_time")
-
-
 @given(st.fixed_dictionaries(dict.fromkeys(("reason", "ip_address", "user_agent", "details"), texts)))
 def test_a_personal_part_holds_what_is_there_and_nothing_else(new_draft, personal) -> None:
     part = new_draft(actor_id="ann", **personal).personal_part()

@@ -15,11 +15,15 @@ BETWEEN_TILES = "DELETE FROM log_subtree WHERE level % 8 <> 0"
 
 
 @pytest.fixture
-async def receipts(append_many, audit):
-    """Those of acme; globex has a log as well."""
+async def receipts(append_many, audit, log):
+    """Those of acme; globex has a log as well. Both are signed, so nothing is signed of what a test makes of them."""
     async with audit.channel(tenant="globex") as channel:
-        await append_many(OTHERS_SIZE, LogServiceStub(channel))
-    return await append_many(SIZE)
+        other = LogServiceStub(channel)
+        await append_many(OTHERS_SIZE, other)
+        await other.GetCheckpoint(contract.GetCheckpointRequest())
+    receipts = await append_many(SIZE)
+    await log.GetCheckpoint(contract.GetCheckpointRequest())
+    return receipts
 
 
 async def prove(log, receipts) -> None:

@@ -144,13 +144,13 @@ class EntryFilter:
         return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
-def check_event_time(event_time: datetime | None, now: datetime, skew: timedelta, field: str) -> None:
+def check_event_time(event_time: datetime, now: datetime, skew: timedelta, field: str) -> None:
     """Refuse an event that claims to come from the future.
 
     Raises:
         EventTimeInFuture: it lies further ahead than `skew`.
     """
-    if event_time is not None and event_time > now + skew:
+    if event_time > now + skew:
         raise EventTimeInFuture(f"event_time lies more than {skew} ahead of the log's clock", field=field)
 
 

@@ -33,6 +33,8 @@ _BATCH = 500
 _WORTH_HALVING = 64
 """Entries that wait while nothing is written, of which one half is written while the other one is prepared. With fewer,
 a second statement costs more than that brings."""
+_LANES = 2
+"""One batch is prepared while another one is written."""
 _CHUNK = 100
 """Entries that are sealed before the event loop gets its turn."""
 _LOCKED_ATTEMPTS = 4
@@ -165,7 +167,7 @@ class _TenantSequencer:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in ("one writes", "the other prepares"):
+                for _ in range(_LANES):
                     group.create_task(self._sequence_batches())
         finally:
             self._writer.disconnect()
@@ -251,10 +253,11 @@ class _TenantSequencer:
                 prepared.unsettled, generation = await self._seal(prepared.groups)
                 prepared.unsettled, prepared.new = settle(prepared.unsettled, known)
                 placed = None
-            elif attempts > _LOCKED_ATTEMPTS:
+                # Another one may have begun meanwhile.
+                continue
+            if attempts > _LOCKED_ATTEMPTS:
                 raise DependencyUnavailable(DEPENDENCY)
-            else:
-                attempts += 1
+            attempts += 1
             with self._breaker.calling():
                 appended, found = await self._writer.append(prepared.new, placed, locked=locked)
             if appended:

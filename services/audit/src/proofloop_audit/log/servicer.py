@@ -247,6 +247,7 @@ class LogServicer(LogServiceServicer):
 
     def _draft(self, request: contract.AppendEntryRequest, field: str) -> Draft:
         draft = conversion.to_draft(request.request_id, request.draft, current())
-        check_event_time(draft.event_time, self._clock.now(), self._future_skew, f"{field}.event_time")
+        if draft.event_time is not None:
+            check_event_time(draft.event_time, self._clock.now(), self._future_skew, f"{field}.event_time")
         check_details(draft.details, f"{field}.details_json")
         return draft
