@@ -46,7 +46,9 @@ async def open_log(stand: Stand, place: Place) -> AsyncIterator[Log]:
     sealer = Sealer(database, FileKeyStore.load(stand.keys.master_key, randomness), randomness)
     sequencer = Sequencer(database, sealer, breakers.get(DEPENDENCY, is_unavailable), [TENANT], clock, QUEUE)
     running = asyncio.ensure_future(sequencer.run())
-    yield Log(sealer, sequencer)
-    running.cancel()
-    await asyncio.wait([running])
-    await database.close()
+    try:
+        yield Log(sealer, sequencer)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await database.close()
