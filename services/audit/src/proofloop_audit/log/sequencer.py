@@ -248,16 +248,13 @@ class _TenantSequencer:
         known: dict[str, Known] = {}
         generation, placed = prepared.generation, prepared.placed
         locked, attempts = False, 0
-        while prepared.new:
+        while prepared.new and attempts <= _LOCKED_ATTEMPTS:
             if generation != self._sealer.generation(self._tenant):
                 prepared.unsettled, generation = await self._seal(prepared.groups)
                 prepared.unsettled, prepared.new = settle(prepared.unsettled, known)
                 placed = None
                 # Another one may have begun meanwhile.
                 continue
-            if attempts > _LOCKED_ATTEMPTS:
-                raise DependencyUnavailable(DEPENDENCY)
-            attempts += 1
             with self._breaker.calling():
                 appended, found = await self._writer.append(prepared.new, placed, locked=locked)
             if appended:
@@ -267,6 +264,10 @@ class _TenantSequencer:
             known |= found
             prepared.unsettled, prepared.new = settle(prepared.unsettled, known)
             locked, placed = True, None
+            if generation == self._sealer.generation(self._tenant):
+                attempts += 1
+        if prepared.new:
+            raise DependencyUnavailable(DEPENDENCY)
 
     async def _seal(self, groups: Iterable[Group[Unsealed]]) -> tuple[list[Group[Sealed]], int]:
         """Return the entries sealed, and the generation of the keys that they are sealed under.
