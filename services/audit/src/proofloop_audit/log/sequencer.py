@@ -213,7 +213,7 @@ class _TenantSequencer:
             sealed, generation = await self._seal(staying)
             unsettled, new = settle(sealed, {})
             placed = await self._writer.place(new)
-        # As in `_write`.
+        # As in `_write`: whatever it is, those who wait for these entries are told, and the others go on.
         except Exception as error:  # noqa: BLE001
             self._refuse(staying, error)
             return _Prepared([], [], [], 0, None)

@@ -122,8 +122,10 @@ class LogWriter:
         """Place entries behind a head. That no other replica appends meanwhile is checked with the index."""
         missing = _claims(entries) - self._chains.keys()
         if missing:
+            rows = await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing))
+            # All at once: the next batch may be placed while these are looked up.
             self._chains.update(dict.fromkeys(missing, Chain()))
-            for row in await connection.fetch(_SELECT_CHAINS, self._tenant, list(missing)):
+            for row in rows:
                 self._chains[str(row["claim_id"])] = Chain(row["claim_sequence"] + 1, row["leaf_hash"])
         return await self._place(head, self._chains, entries)
 
