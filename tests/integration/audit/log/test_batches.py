@@ -130,31 +130,6 @@ async def test_what_stands_behind_a_repetition_leaves_no_gap(held, small, behind
     assert len(await assert_whole()) == 3
 
 
-async def test_a_chain_that_is_being_looked_up_is_not_taken_for_a_new_one(
-    log, replica, superuser, refused, eventually, assert_whole
-) -> None:
-    looks_up = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%AS wanted%'"
-    known_elsewhere = entry()
-    first = await receipt(log, known_elsewhere)
-    async with replica(queue=2) as service, service.channel() as channel:
-        small = LogServiceStub(channel)
-        other_claim = entry()
-        other_claim.draft.claim_id = str(uuid4())
-        await small.AppendEntry(other_claim)
-        async with superuser.transaction():
-            await superuser.execute("SET LOCAL stats_fetch_consistency = 'none'")
-            await superuser.execute("LOCK TABLE log_entry IN ACCESS EXCLUSIVE MODE")
-            repeated = asyncio.ensure_future(receipt(small, known_elsewhere))
-            await eventually(lambda: superuser.fetchval(looks_up))
-            calls = [asyncio.ensure_future(receipt(small, entry())) for _ in range(2)]
-            [out_of_room], [second] = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            with refused("RESOURCE_EXHAUSTED", "OVERLOADED"):
-                await out_of_room
-        assert await repeated == first
-        assert (await second).index == 2
-    assert len(await assert_whole()) == 3
-
-
 async def receipt(log: LogServiceStub, request: contract.AppendEntryRequest) -> log_pb2.EntryReceipt:
     return (await log.AppendEntry(request)).receipt
 
