@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
 
 CLAIM = "0190a000-0000-7000-8000-000000000001"
+OTHER_CLAIM = "0190a000-0000-7000-8000-000000000002"
 ANN = log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id="ann")
 
 WAITING = """
@@ -18,6 +20,10 @@ WAITING = """
     WHERE NOT granted AND relation = 'log_entry'::regclass
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     HAVING count(*) = $1
+"""
+LOOKS_A_CHAIN_UP = """
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%AS wanted%'
 """
 
 Waiting = Callable[[int], Awaitable[list[int]]]
@@ -130,11 +136,34 @@ async def test_what_stands_behind_a_repetition_leaves_no_gap(held, small, behind
     assert len(await assert_whole()) == 3
 
 
+async def test_a_chain_that_is_being_looked_up_is_not_taken_for_a_new_one(
+    log, small, behind, superuser, eventually, assert_whole
+) -> None:
+    elsewhere = entry(OTHER_CLAIM)
+    before = await receipt(log, elsewhere)
+    # So that the replica knows again where the log ends, but not that claim's chain.
+    await receipt(small, entry())
+
+    async def looking_up() -> list[asyncpg.Record]:
+        # Within a transaction the activity that is seen once stays as it was.
+        await superuser.execute("SELECT pg_stat_clear_snapshot()")
+        return await superuser.fetch(LOOKS_A_CHAIN_UP)
+
+    async with superuser.transaction():
+        await superuser.execute("LOCK TABLE log_entry IN ACCESS EXCLUSIVE MODE")
+        first = asyncio.ensure_future(receipt(small, elsewhere))
+        await eventually(looking_up)
+        second = await behind(entry(OTHER_CLAIM))
+    assert await first == before
+    assert (await second).index == 3
+    assert len(await assert_whole()) == 4
+
+
 async def receipt(log: LogServiceStub, request: contract.AppendEntryRequest) -> log_pb2.EntryReceipt:
     return (await log.AppendEntry(request)).receipt
 
 
-def entry() -> contract.AppendEntryRequest:
+def entry(claim_id: str = CLAIM) -> contract.AppendEntryRequest:
     return contract.AppendEntryRequest(
         request_id=str(uuid4()),
         draft=log_pb2.EntryDraft(
@@ -143,6 +172,6 @@ def entry() -> contract.AppendEntryRequest:
             outcome=log_pb2.OUTCOME_SUCCESS,
             entity_type="prompt",
             entity_id="prompt-1",
-            claim_id=CLAIM,
+            claim_id=claim_id,
         ),
     )

@@ -1,11 +1,14 @@
 """What is left of a person's entries when they are erased, and who they are when they come back."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from opentelemetry.sdk.trace import ReadableSpan
 from proofloop.audit.v1 import log_pb2
 from proofloop.audit.v1 import log_service_pb2 as contract
 from proofloop.audit.v1.log_service_pb2_grpc import LogServiceStub
@@ -13,9 +16,49 @@ from proofloop_verifier import merkle
 
 CLAIM = str(uuid4())
 
+STANDS_STILL = """
+    SELECT FROM pg_locks AS log JOIN pg_locks AS tree USING (pid)
+    WHERE log.locktype = 'advisory' AND log.classid::bigint << 32 | log.objid::bigint = hashtextextended('acme', 0)
+        AND log.granted AND NOT tree.granted AND tree.relation = 'log_subtree'::regclass
+        AND tree.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+IN_LINE = """
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND classid::bigint << 32 | objid::bigint = hashtextextended('acme', 0)
+        AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+WAITS = "SELECT FROM pg_locks WHERE NOT granted AND pid = $1"
+
 
 def user(name: str) -> log_pb2.Actor:
     return log_pb2.Actor(type=log_pb2.ACTOR_TYPE_USER, id=name)
+
+
+@pytest.fixture
+def one_by_one(postgres, audit_database, eventually):
+    """Whoever gets the log's lock inside the block stands still where they look at the tree, which lets one pass."""
+    url = f"{postgres.superuser_url.rpartition('/')[0]}/{audit_database.name}"
+    hold = "BEGIN; LOCK TABLE log_subtree IN ACCESS EXCLUSIVE MODE"
+
+    @asynccontextmanager
+    async def stop() -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        async with asyncpg.create_pool(url, min_size=2, max_size=2) as pool, pool.acquire() as a, pool.acquire() as b:
+            holding, next_holding = a, b
+            await holding.execute(hold)
+
+            async def let_one_pass() -> None:
+                nonlocal holding, next_holding
+                await eventually(lambda: holding.fetch(STANDS_STILL))
+                await eventually(lambda: holding.fetch(IN_LINE))
+                taking = asyncio.ensure_future(next_holding.execute(hold))
+                await eventually(lambda: holding.fetch(WAITS, next_holding.get_server_pid()))
+                await holding.execute("COMMIT")
+                await taking
+                holding, next_holding = next_holding, holding
+
+            yield let_one_pass
+
+    return stop
 
 
 @pytest.fixture
@@ -130,6 +173,35 @@ async def test_no_entry_after_an_erasure_is_under_the_destroyed_key(
     counted = {name: sum(entry.personal_parts[0].pseudonym == name for entry in theirs) for name in erased_at}
     assert counted == {erasure.pseudonym: erasure.entry_count for erasure in erasures}
     assert sum(count > 0 for count in counted.values()) > 1
+
+
+async def test_a_batch_outlasts_any_number_of_erasures(
+    nats, replica, log, erase, new_request, superuser, eventually, one_by_one, spans, assert_whole
+) -> None:
+    """The log's lock is given in the order in which it is asked for: before each attempt of the batch to an erasure."""
+
+    async def batches() -> list[ReadableSpan]:
+        return spans.named("audit.append")
+
+    async with replica() as other, other.channel() as channel:
+        # Those who are told of erasures would stand in the same line.
+        await nats.stop()
+        async with one_by_one() as let_one_pass:
+            erasing = asyncio.ensure_future(erase("bob"))
+            await eventually(lambda: superuser.fetch(STANDS_STILL))
+            appending = asyncio.ensure_future(LogServiceStub(channel).AppendEntry(new_request(actor=user("ann"))))
+            await let_one_pass()
+            for _ in range(8):
+                await erasing
+                erasing = asyncio.ensure_future(erase("bob"))
+                # The batch finds out that it has to begin again, and gets in line behind the erasure.
+                await let_one_pass()
+                await let_one_pass()
+        await erasing
+        assert (await appending).receipt.index == 9
+        # The client would have repeated what failed.
+        assert len(await eventually(batches)) == 1
+    assert len(await assert_whole()) == 10
 
 
 async def test_an_erasure_is_one_entry_however_often_it_is_asked_for_and_told(
