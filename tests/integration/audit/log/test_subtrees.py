@@ -55,7 +55,7 @@ async def test_the_migration_stores_for_every_tenant_what_a_log_of_today_has(
     }
     await superuser.execute(BETWEEN_TILES)
     await superuser.execute("UPDATE alembic_version SET version_num = '0005'")
-    await migrate("proofloop_audit", audit_database.owner_url, "audit_app")
+    await migrate("proofloop_audit", audit_database.owner_url, "audit_app", "0006")
     assert await superuser.fetch(ROWS) == rows
     assert await findings(audit_settings) == []
     await prove(log, receipts)

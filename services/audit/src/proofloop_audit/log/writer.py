@@ -202,16 +202,17 @@ def _claims(entries: Sequence[Sealed]) -> set[str]:
 def _statement(tenant: str, batch: Batch) -> tuple[str, tuple[Any, ...]]:
     """Return what appends a batch, and its parameters."""
     first, *others = [_row(placed) for placed in batch.entries]
-    parameters = (tenant, batch.append_time, *first)
     if not others and not batch.subtrees:
-        # A lone caller waits for this statement, which takes PostgreSQL less time than one with arrays.
-        return _APPEND_ONE, parameters
-    trees = [(subtree.level, subtree.position, root) for subtree, root in batch.subtrees]
-    return _APPEND, (*parameters, *_columns(others, len(first)), *_columns(trees, 3))
+        # A lone caller waits for this statement, which takes PostgreSQL less time.
+        return _APPEND_ONE, (tenant, batch.append_time, *first)
+    levels = [subtree.level for subtree, _ in batch.subtrees]
+    positions = [subtree.position for subtree, _ in batch.subtrees]
+    roots = [root for _, root in batch.subtrees]
+    return _APPEND, (tenant, batch.append_time, first, others, levels, positions, roots)
 
 
 def _row(placed: PlacedEntry) -> tuple[Any, ...]:
-    """Return an entry as both statements take it."""
+    """Return an entry as PostgreSQL's type `placed_entry`."""
     entry, receipt = placed.entry, placed.receipt
     draft = entry.draft
     return (
@@ -230,12 +231,6 @@ def _row(placed: PlacedEntry) -> tuple[Any, ...]:
         entry.commitment.pseudonym,
         entry.sealed_part,
     )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
-    """Return rows as columns, also where there are none; empty ones where all is None, which `unnest` fills up."""
-    columns = zip(*rows, strict=True) if rows else [()] * width
-    return [() if column.count(None) == len(column) else column for column in columns]
 
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
@@ -297,7 +292,7 @@ _APPEND = """
             tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
             claim_id, claim_sequence, entity_type, entity_id, action, session_id, outcome, pseudonym, sealed_part
         )
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
+        SELECT $1, $2, ($3::placed_entry).*
         FROM pg_advisory_xact_lock(hashtextextended($1, 0))
         ON CONFLICT (tenant, index) DO NOTHING
         RETURNING tenant, append_time
@@ -307,14 +302,10 @@ _APPEND = """
             claim_id, claim_sequence, entity_type, entity_id, action, session_id, outcome, pseudonym, sealed_part
         )
         SELECT first.*, entry.*
-        FROM first, unnest(
-            $17::bigint[], $18::uuid[], $19::bytea[], $20::bytea[], $21::bytea[],
-            $22::uuid[], $23::bigint[], $24::text[], $25::text[], $26::text[], $27::text[], $28::text[],
-            $29::text[], $30::bytea[]
-        ) AS entry
+        FROM first, unnest($4::placed_entry[]) AS entry
     ), subtrees AS (
         INSERT INTO log_subtree (tenant, level, position, root)
-        SELECT tenant, tree.* FROM first, unnest($31::smallint[], $32::bigint[], $33::bytea[]) AS tree
+        SELECT tenant, tree.* FROM first, unnest($5::smallint[], $6::bigint[], $7::bytea[]) AS tree
     )
     SELECT EXISTS (SELECT FROM first)
 """
