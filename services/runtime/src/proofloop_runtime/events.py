@@ -175,7 +175,7 @@ class Envelope(NamedTuple):
             names = ", ".join(header.removeprefix("ce-") for header in missing)
             raise MalformedEvent(f"missing CloudEvents attributes: {names}")
         try:
-            json.loads(data)
+            json.loads(data.decode())
         except (ValueError, RecursionError) as error:
             raise MalformedEvent("the data is not JSON, or nested too deeply") from error
         values = [headers.get(header, "") for header in _ATTRIBUTES]

@@ -68,32 +68,24 @@ class Draft(NamedTuple):
 
     def personal_part(self) -> bytes:
         """Return what the entry says about its actor, as canonical JSON without the members that are empty."""
-        members = (
-            ("actor_id", self.actor_id),
-            ("actor_type", self.actor_type),
-            ("details", self.details),
-            ("ip_address", self.ip_address),
-            ("reason", self.reason),
-            ("subject", self.subject),
-            ("user_agent", self.user_agent),
-        )
         string = canonical.dumps_string
-        written = ",".join([f'"{name}":{string(value)}' for name, value in members if value])
-        return canonical.to_utf8(f"{{{written}}}")
+        user_agent = f',"user_agent":{string(self.user_agent)}' if self.user_agent else ""
+        return canonical.to_utf8(
+            f'{{"actor_id":{string(self.actor_id)},"actor_type":{string(self.actor_type)},'
+            f"{_dump_given('details', self.details)}{_dump_given('ip_address', self.ip_address)}"
+            f'{_dump_given("reason", self.reason)}"subject":{string(self.subject)}{user_agent}}}'
+        )
 
     def fingerprint_input(self, personal_part: bytes) -> bytes:
         """Return what must be equal for a repetition to be one. The trace may differ: it is a new call."""
-        members = (
-            self.service,
-            self.action,
-            self.outcome,
-            self.entity_type,
-            self.entity_id,
-            self.event_time.isoformat() if self.event_time else "",
-            self.claim_id or "",
-            self.session_id or "",
+        string = canonical.dumps_string
+        event_time = self.event_time.isoformat() if self.event_time else ""
+        members = canonical.to_utf8(
+            f"[{string(self.service)},{string(self.action)},{string(self.outcome)},{string(self.entity_type)},"
+            f"{string(self.entity_id)},{string(event_time)},{string(self.claim_id or '')},"
+            f"{string(self.session_id or '')}]"
         )
-        return canonical.to_utf8(f"[{','.join(map(canonical.dumps_string, members))}]") + personal_part
+        return members + personal_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +134,10 @@ class EntryFilter:
     def names(self) -> list[str]:
         """Return the names of the conditions."""
         return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+
+def _dump_given(name: str, value: str) -> str:
+    return f'"{name}":{canonical.dumps_string(value)},' if value else ""
 
 
 def check_event_time(event_time: datetime, now: datetime, skew: timedelta, field: str) -> None:
