@@ -19,7 +19,7 @@ from report import Figure
 from stand import TENANT, Process, Stand
 
 RUNS = 5
-EVENTS = 10_000
+EVENTS = 20_000
 FETCH = 200
 
 

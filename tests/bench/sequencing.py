@@ -1,6 +1,7 @@
 """The log without gRPC: from requests to receipts, in this process."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from proofloop_runtime.breaker import Breakers
 from proofloop_runtime.call import background
 from proofloop_runtime.database import DEPENDENCY, Database, is_unavailable
 from proofloop_runtime.ports import FileKeyStore, SystemClock, SystemRandomness
+from proofloop_runtime.server import settle_garbage
 from stand import TENANT, Stand
 
 QUEUE = 10_000
@@ -39,7 +41,9 @@ def to_draft(request: contract.AppendEntryRequest) -> Draft:
 
 @asynccontextmanager
 async def open_log(stand: Stand, place: Place) -> AsyncIterator[Log]:
-    """Keep a log in a database inside the block."""
+    """Keep a log in a database inside the block, as a service does that collects garbage seldom."""
+    thresholds = gc.get_threshold()
+    settle_garbage()
     clock, randomness = SystemClock(), SystemRandomness()
     breakers = Breakers(clock)
     database = Database(place.application_url, "audit", clock, breakers, 4)
@@ -52,3 +56,5 @@ async def open_log(stand: Stand, place: Place) -> AsyncIterator[Log]:
         running.cancel()
         await asyncio.wait([running])
         await database.close()
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

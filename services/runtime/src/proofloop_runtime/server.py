@@ -145,7 +145,7 @@ async def serve(
         await health.probe()
         await server.start()
         await health_server.start()
-        _settle_garbage()
+        settle_garbage()
         log.info("serving", extra={"address": address, "health_address": health_address})
         try:
             yield Running(address, health_address, failed)
@@ -273,7 +273,7 @@ def _probes(application: Application[Any], runtime: Runtime, components: Compone
     return {"postgresql": postgresql, "nats": nats, **components.probes}
 
 
-def _settle_garbage() -> None:
+def settle_garbage() -> None:
     """Keep what was loaded at start out of every garbage collection, and collect less often.
 
     A service holds half a million objects of libraries that never die; walking them at each full collection costs
