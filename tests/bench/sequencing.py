@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from proofloop.audit.v1 import log_service_pb2 as contract
-from proofloop_audit.log import conversion
+from proofloop_audit.log import conversion, handlers
 from proofloop_audit.log.domain import Draft
 from proofloop_audit.log.sealing import Sealer
 from proofloop_audit.log.sequencer import Sequencer
@@ -31,7 +31,7 @@ class Log:
 
     async def append(self, drafts: Sequence[Draft]) -> None:
         """Append entries, and wait until they stand in the log."""
-        await self._sequencer.append([await self._sealer.unsealed(draft) for draft in drafts])
+        await handlers.append(drafts, sealer=self._sealer, sequencer=self._sequencer)
 
 
 def to_draft(request: contract.AppendEntryRequest) -> Draft:
