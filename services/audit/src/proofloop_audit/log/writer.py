@@ -203,7 +203,7 @@ def _statement(tenant: str, batch: Batch) -> tuple[str, tuple[Any, ...]]:
     """Return what appends a batch, and its parameters."""
     first, *others = [_row(placed) for placed in batch.entries]
     if not others and not batch.subtrees:
-        # A lone caller waits for this statement, which takes PostgreSQL less time.
+        # A lone caller waits for this statement, which costs PostgreSQL less than the other one.
         return _APPEND_ONE, (tenant, batch.append_time, *first)
     levels = [subtree.level for subtree, _ in batch.subtrees]
     positions = [subtree.position for subtree, _ in batch.subtrees]
@@ -274,7 +274,7 @@ _SELECT_KNOWN = """
     SELECT entry_id, fingerprint, index, leaf_hash FROM log_entry WHERE tenant = $1 AND entry_id = ANY ($2::uuid[])
 """
 
-# The two statements share their first insertion, written out twice: SQL is not put together from pieces here.
+# The columns, in the order of `placed_entry`, are written out three times: SQL is not put together from pieces here.
 _APPEND_ONE = """
     INSERT INTO log_entry (
         tenant, append_time, index, entry_id, fingerprint, leaf, leaf_hash,
