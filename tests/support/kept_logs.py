@@ -32,7 +32,7 @@ class Kept:
 
     async def undo(self) -> None:
         for table in TABLES:
-            restore = f"DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608
+            restore = f"DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table}"  # noqa: S608 -- ours
             await self.superuser.execute(restore)
         for key, content in self._overwritten.items():
             await self._write(key, content)
@@ -42,7 +42,8 @@ class Kept:
         assert await self.superuser.execute(statement, *parameters) not in ("UPDATE 0", "DELETE 0", "INSERT 0 0")
 
     async def set(self, index: int, column: str, value: object) -> None:
-        await self.sql(f"UPDATE log_entry SET {column} = $1 WHERE tenant = 'acme' AND index = $2", value, index)  # noqa: S608
+        statement = f"UPDATE log_entry SET {column} = $1 WHERE tenant = 'acme' AND index = $2"  # noqa: S608 -- a test's
+        await self.sql(statement, value, index)
 
     async def entry(self, index: int) -> asyncpg.Record:
         return await self.superuser.fetchrow("SELECT * FROM log_entry WHERE tenant = 'acme' AND index = $1", index)

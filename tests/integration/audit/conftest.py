@@ -158,10 +158,14 @@ def place(officer: LogServiceStub):
 
 
 @pytest.fixture
-async def superuser(postgres: PostgresServer, audit_database: Database) -> AsyncIterator[asyncpg.Connection]:
+def superuser_url(postgres: PostgresServer, audit_database: Database) -> str:
+    return f"{postgres.superuser_url.rpartition('/')[0]}/{audit_database.name}"
+
+
+@pytest.fixture
+async def superuser(superuser_url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that no row security holds back."""
-    url = postgres.superuser_url.rpartition("/")[0]
-    connection = await asyncpg.connect(f"{url}/{audit_database.name}")
+    connection = await asyncpg.connect(superuser_url)
     yield connection
     await connection.close()
 

@@ -225,7 +225,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason_and_does_not_hold
 
 @pytest.mark.parametrize(
     ("headers", "data"),
-    [(None, b"{}"), ({"ce-id": "7"}, b"{}"), (WHOLE, b"no JSON"), (WHOLE, b"\xff\xfe")],
+    [(None, b"{}"), ({"ce-id": "7"}, b"{}"), (WHOLE, b"no JSON"), (WHOLE, b"\xff\xfe"), (WHOLE, "{}".encode("utf-16"))],
 )
 async def test_what_is_no_event_goes_to_the_dead_letters(serve, jetstream, eventually, headers, data) -> None:
     async def handle(events):

@@ -42,7 +42,7 @@ drafts = st.builds(
     title=st.just(""),
     message=st.just(""),
     claim_id=st.none(),
-    start_time=st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 10, 12), timezones=st.just(UTC)),  # noqa: DTZ001
+    start_time=st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 10, 12), timezones=st.just(UTC)),  # noqa: DTZ001 -- hypothesis wants naive bounds
     input_files=st.just(()),
 )
 reports = st.builds(

@@ -280,7 +280,7 @@ SAMPLES = {"pdf": _pdf, "photo": _photo, "mail": _mail, "workbook": _workbook, "
 async def test_no_mutation_of_a_real_file_escapes_the_process(tmp_path: Path, sample: str) -> None:
     for turn in range(4):
         seed = random.randrange(1 << 32)  # noqa: S311 - reproducible damage
-        choice = random.Random(seed)  # noqa: S311
+        choice = random.Random(seed)  # noqa: S311 - likewise
         content = bytearray(SAMPLES[sample]())
         for _ in range(choice.randint(1, 60)):
             content[choice.randrange(len(content))] = choice.randrange(256)

@@ -245,8 +245,9 @@ def _grpc_server(
         servicer.register(servicer.implementation, pipeline)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, pipeline)
     names = [service.full_name for service in (*services, health_pb2.DESCRIPTOR.services_by_name["Health"])]
-    # Public, though the stubs do not say so.
-    reflector = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])  # type: ignore[attr-defined]
+    reflector = reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]  # unknown to grpc-stubs
+        [*names, reflection.SERVICE_NAME]
+    )
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, pipeline)
     return server, _bind(server, settings.listen, runtime.tls.server_credentials())
 

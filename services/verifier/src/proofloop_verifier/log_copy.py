@@ -69,10 +69,10 @@ class WebCopy:
 
     def read(self, path: str, limit: int) -> bytes:
         """The file at a path."""
-        # The scheme is one of two: see `open_copy`.
-        request = Request(f"{self._url}/{path}", headers={"Accept-Encoding": "gzip, identity"})  # noqa: S310
+        headers = {"Accept-Encoding": "gzip, identity"}
+        request = Request(f"{self._url}/{path}", headers=headers)  # noqa: S310 -- one of two schemes: see `open_copy`
         try:
-            with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+            with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 -- likewise
                 data = _within(response.read(limit + 1), limit)
                 if response.headers.get("Content-Encoding", "").lower() == "gzip":
                     return _within(zlib.decompressobj(_GZIP).decompress(data, limit + 1), limit)

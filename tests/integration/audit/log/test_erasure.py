@@ -35,15 +35,17 @@ def user(name: str) -> log_pb2.Actor:
 
 
 @pytest.fixture
-def one_by_one(postgres, audit_database, eventually):
+def one_by_one(superuser_url, eventually):
     """Whoever gets the log's lock inside the block stands still where they look at the tree, which lets one pass."""
-    url = f"{postgres.superuser_url.rpartition('/')[0]}/{audit_database.name}"
     hold = "BEGIN; LOCK TABLE log_subtree IN ACCESS EXCLUSIVE MODE"
 
     @asynccontextmanager
     async def stop() -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        async with asyncpg.create_pool(url, min_size=2, max_size=2) as pool, pool.acquire() as a, pool.acquire() as b:
-            holding, next_holding = a, b
+        async with (
+            asyncpg.create_pool(superuser_url, min_size=2, max_size=2) as pool,
+            pool.acquire() as holding,
+            pool.acquire() as next_holding,
+        ):
             await holding.execute(hold)
 
             async def let_one_pass() -> None:

@@ -76,7 +76,7 @@ async def checkpoints(kept: Kept, chance: Random) -> dict[str, str]:
     row = chance.choice(await kept.superuser.fetch("SELECT * FROM log_checkpoint WHERE tenant = 'acme' AND size > 0"))
     column = chance.choice(("root", "note"))
     value = changed_bytes(chance, row["root"]) if column == "root" else changed_text(chance, row["note"])
-    await kept.sql(f"UPDATE log_checkpoint SET {column} = $1 WHERE size = $2", value, row["size"])  # noqa: S608
+    await kept.sql(f"UPDATE log_checkpoint SET {column} = $1 WHERE size = $2", value, row["size"])  # noqa: S608 -- of two
     return {f"checkpoint: checkpoint {row['size']}": f"{column}: {value!r}"}
 
 

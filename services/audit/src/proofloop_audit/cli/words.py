@@ -1,7 +1,7 @@
 """What went wrong, in plain words, and the exit code that says so."""
 
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import grpc
 import typer
@@ -64,12 +64,12 @@ class _Answer:
 
     def __init__(self, error: grpc.RpcError) -> None:
         # What a call raises is the call itself, which has these; the base class of errors does not say so.
-        assert isinstance(error, grpc.Call)  # noqa: S101 -- for the type alone
-        self.status: grpc.StatusCode = error.code()
-        self.message: str = error.details() or ""
+        call = cast("grpc.Call", error)
+        self.status: grpc.StatusCode = call.code()
+        self.message: str = call.details() or ""
         self.info: Any = error_details_pb2.ErrorInfo()
         self.retry: Any = error_details_pb2.RetryInfo()
-        packed = dict(error.trailing_metadata() or ()).get(_DETAILS, b"")
+        packed = dict(call.trailing_metadata() or ()).get(_DETAILS, b"")
         try:
             details = status_pb2.Status.FromString(packed if isinstance(packed, bytes) else b"").details
         except DecodeError:

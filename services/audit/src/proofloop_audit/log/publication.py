@@ -96,7 +96,7 @@ class Publisher:
                 except ForkFound as fork:
                     self._forked.add(tenant)
                     telemetry.forks_found.add(1, {spans.TENANT: tenant})
-                    log.error(  # noqa: TRY400 -- it says all that there is to say
+                    log.error(  # noqa: TRY400 - what was found, and not where our code was
                         "what is published contradicts the log; nothing of it is published any more",
                         extra={"tenant": tenant, "place": fork.place, "what": str(fork)},
                     )

@@ -213,8 +213,7 @@ class _TenantSequencer:
             sealed, generation = await self._seal(staying)
             unsettled, new = settle(sealed, {})
             placed = await self._writer.place(new)
-        # As in `_write`: whatever it is, those who wait for these entries are told, and the others go on.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told, and the others go on
             self._refuse(staying, error)
             return _Prepared([], [], [], 0, None)
         return _Prepared(staying, unsettled, new, generation, placed)
@@ -223,8 +222,7 @@ class _TenantSequencer:
         """Append a batch; return the type of the error that all who wait for it got, if any."""
         try:
             await self._append(prepared)
-        # Whatever it is belongs to those who wait for this batch, and must not end the sequencer for the others.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - as in `_prepare`
             self._writer.disconnect()
             self._refuse(prepared.groups, error)
             return type(error).__name__

@@ -117,8 +117,7 @@ class Pipeline(GenericRpcHandler):
                 call.status = self._deadlines.status_of_cancelled(call)
                 self._tracing.end(call)
                 raise
-            # Anything may be caught here: a defect becomes INTERNAL, its traceback goes to the log only.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - a defect becomes INTERNAL, its traceback goes to the log only
                 try:
                     answer = await self._errors.answer(call, error)
                 finally:
@@ -149,8 +148,7 @@ class Pipeline(GenericRpcHandler):
                 if call.refusal is None:
                     try:
                         step(call)
-                    # A defect, too, is this call's and no other's.
-                    except Exception as error:  # noqa: BLE001
+                    except Exception as error:  # noqa: BLE001 - a defect, too, is this call's and no other's
                         call.refusal = error
 
 
